@@ -1,0 +1,101 @@
+package core
+
+import (
+	"io"
+	"log/slog"
+	"time"
+)
+
+// Channel names, as stored and shown.
+const (
+	ChannelSMTP   = "smtp"
+	ChannelIMAP   = "imap"
+	ChannelWeb    = "web"
+	ChannelMobile = "mobile"
+	ChannelPost   = "post"
+)
+
+// Journey is how the citizen came; validation rules depend on it (ALF-5).
+type Journey string
+
+// The journeys (parcours).
+const (
+	JourneyHome    Journey = "home"
+	JourneyPost    Journey = "post"
+	JourneyPhone   Journey = "phone"
+	JourneyCounter Journey = "counter"
+)
+
+// Trust is how far the origin of a deposit is proven (SECURITY.md §3).
+type Trust int
+
+// T0 is held, T1 and T2 file "to confirm", T3 files.
+const (
+	T0 Trust = iota // nothing proven
+	T1              // generic address, DKIM-aligned sender verified in exactly one vault
+	T2              // secret address only
+	T3              // secret address and DKIM-aligned verified sender
+)
+
+// Address is a secret deposit address that exists and is in force.
+type Address struct {
+	ID     AddressID
+	Tenant TenantID
+	Vault  CitizenID
+}
+
+// Sender is who handed a deposit over, as far as the channel can vouch for it.
+// It is personal: it logs as a placeholder.
+type Sender struct {
+	MailFrom string `json:"mail_from,omitempty"` // SMTP envelope sender
+	Helo     string `json:"helo,omitempty"`
+	Remote   string `json:"remote,omitempty"` // network address of the peer
+	TLS      bool   `json:"tls,omitempty"`
+}
+
+// LogValue keeps the sender out of logs.
+func (Sender) LogValue() slog.Value { return slog.StringValue("sender(hidden)") }
+
+// Hints is what the sender said the deposit is. Hints are never believed alone.
+type Hints struct {
+	Type    string `json:"type,omitempty"`
+	Slot    string `json:"slot,omitempty"`
+	Request string `json:"request,omitempty"`
+}
+
+// Deposit is one arrival: what one sender handed over, once, through one channel.
+type Deposit struct {
+	Tenant   TenantID
+	Channel  string
+	Key      string  // the channel's own name for this arrival (SMTP: Message-ID); the same channel, address, key and bytes is the same deposit
+	Sender   Sender  // as far as the channel can vouch for it
+	Address  Address // the secret address it was sent to; an address has one owner, so a deposit has
+	Journey  Journey
+	Received time.Time
+	Hints    Hints
+}
+
+// Body is one stream of original bytes of a deposit: an e-mail has one, photos
+// of one document several, in order.
+type Body struct {
+	Type string // MIME type as the channel knows it: "message/rfc822"
+	Name string // file name if the sender gave one
+	R    io.Reader
+}
+
+// Receipt acknowledges a durable deposit.
+type Receipt struct {
+	Deposit  DepositID
+	Received time.Time // of the first arrival, when this one is a repeat
+	Repeat   bool      // the same deposit was already there; nothing new was stored
+}
+
+// Part is one leaf of a message that a person may have meant to send.
+type Part struct {
+	Name      string // file name as sent, decoded; untrusted, may be empty
+	Type      string // declared MIME type, lower case; untrusted
+	Inline    bool   // disposition inline, or referenced by a Content-ID
+	ContentID string
+	Depth     int       // 0 in the outer message, +1 in each forwarded message
+	Body      io.Reader // decoded bytes; valid only during the callback
+}

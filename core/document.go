@@ -1,0 +1,67 @@
+package core
+
+import "time"
+
+// DocumentState says how far a document may be used.
+type DocumentState string
+
+// Document states.
+const (
+	DocumentToConfirm  DocumentState = "to_confirm"  // usable nowhere until the citizen says yes
+	DocumentToValidate DocumentState = "to_validate" // an agent has yet to look
+	DocumentValidated  DocumentState = "validated"
+	DocumentRejected   DocumentState = "rejected"
+)
+
+// Standing says whether a document still counts.
+type Standing string
+
+// Standings.
+const (
+	StandingCurrent     Standing = "current"
+	StandingExpired     Standing = "expired"
+	StandingReplaced    Standing = "replaced"
+	StandingDeleted     Standing = "deleted"
+	StandingSeenNotKept Standing = "seen_not_kept"
+)
+
+// DocumentMeta is what is known of a document beyond its plain columns; sealed at
+// rest under the document's own key (SEC-24).
+type DocumentMeta struct {
+	FileName   string   `json:"filename,omitempty"`
+	SHA256     string   `json:"sha256"`
+	Kind       Kind     `json:"kind"`
+	Confidence float64  `json:"confidence"`
+	Holder     string   `json:"holder,omitempty"`
+	Holders    []string `json:"holders,omitempty"`
+	Issued     Date     `json:"issued,omitzero"`
+	Expires    Date     `json:"expires,omitzero"`
+	Period     Period   `json:"period,omitzero"`
+	Evidence   []string `json:"evidence,omitempty"`
+}
+
+// Document is what stands in a vault.
+type Document struct {
+	Tenant      TenantID
+	Vault       CitizenID
+	ID          DocumentID
+	Type        string // catalogue code
+	Catalogue   int    // version of the catalogue whose rules gave the dates
+	State       DocumentState
+	Standing    Standing
+	Channel     string
+	Journey     Journey
+	ValidUntil  Date // last day it proves something; zero: no end, or none printed
+	RetainUntil Date // day it must vanish; zero: the citizen decides
+	Created     time.Time
+	Size        int64
+	Meta        []byte       // DocumentMeta in a box of the vault
+	Parts       []PiecePages // of its latest version, in order
+}
+
+// PiecePages is one part of a version: a piece, or some of its pages.
+type PiecePages struct {
+	Piece       PieceID
+	First, Last int // from 1; 0, 0: the whole piece
+	Sealed      Sealed
+}

@@ -1,0 +1,221 @@
+// Package intake accepts: it says whose an address is, seals what a channel hands
+// over, records it, and only then answers. It holds no key that opens anything.
+package intake
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"vaguemestre/core"
+	"vaguemestre/core/vault"
+)
+
+// Record is a deposit as it is stored: everything personal in it is sealed.
+type Record struct {
+	core.Deposit
+	ID          core.DepositID
+	Trust       core.Trust
+	TrustReason string
+	Fingerprint []byte // the same one is the same deposit
+	Envelope    []byte // Envelope as JSON, sealed under the first body's key
+	Bodies      []Body
+}
+
+// Body is a sealed body of a deposit.
+type Body struct {
+	Type   string
+	Sealed core.Sealed
+	Digest []byte // of the sealed bytes
+	Meta   []byte // core.PieceMeta as JSON, sealed under the body's key
+}
+
+// Envelope is what the channel knew besides the bodies.
+type Envelope struct {
+	Key    string      `json:"key,omitempty"`
+	Sender core.Sender `json:"sender,omitzero"`
+	Hints  core.Hints  `json:"hints,omitzero"`
+}
+
+// Store is what intake needs of the database.
+type Store interface {
+	// AddressByHash finds an address in force; core.ErrNotFound for unknown, revoked and expired ones alike.
+	AddressByHash(ctx context.Context, keyedHash []byte) (core.Address, error)
+	// IntakeKey is the tenant's public intake keyset.
+	IntakePublic(ctx context.Context, tenant core.TenantID) ([]byte, error)
+	// RecordDeposit commits r, durably. When the fingerprint is there already, nothing is
+	// written and the receipt of the first arrival is returned, marked as a repeat.
+	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
+}
+
+// Blobs keeps the sealed bytes.
+type Blobs interface {
+	vault.Blobs
+	// Delete forgets bytes that no row names; a repeat is no error.
+	Delete(ctx context.Context, ref core.Ref) error
+}
+
+// Bell wakes a worker. It never blocks or fails: the sweeper rings again.
+type Bell interface{ Ring(core.Step) }
+
+// Intake is the one way in, behind every channel.
+type Intake struct {
+	store Store
+	blobs Blobs
+	index vault.Index
+	bell  Bell
+	log   *slog.Logger
+
+	mu      sync.Mutex
+	sealers map[core.TenantID]sealer
+}
+
+type sealer struct {
+	*vault.IntakeSealer
+	until time.Time
+}
+
+// New builds the intake.
+func New(store Store, blobs Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {
+	return &Intake{store: store, blobs: blobs, index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
+}
+
+// Locate says whose address this is; core.ErrNotFound when it is unknown, revoked or
+// expired: the three cannot be told apart.
+func (i *Intake) Locate(ctx context.Context, address string) (core.Address, error) {
+	hash, ok := Hash(i.index, address)
+	if !ok {
+		return core.Address{}, core.ErrNotFound
+	}
+	return i.store.AddressByHash(ctx, hash)
+}
+
+// Accept seals the bodies as they stream in, records the deposit, and rings the bell.
+// Nil means durable: bytes first, row second, answer last. The same channel, address,
+// key and bytes is the same deposit: its first receipt comes back. Any error but a
+// *core.Refusal means "later": nothing of the deposit is visible then.
+func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
+	seal, err := i.sealer(ctx, d.Tenant)
+	if err != nil {
+		return core.Receipt{}, err
+	}
+	r := Record{Deposit: d, ID: core.NewID[core.DepositID]()}
+	r.Trust, r.TrustReason = trust(d)
+	var hashes [][]byte
+	var first vault.Key
+	for _, b := range bodies {
+		key, body, hash, err := i.body(ctx, seal, d.Tenant, b)
+		if err != nil {
+			i.forget(r)
+			return core.Receipt{}, err
+		}
+		if first == nil {
+			first = key
+		}
+		r.Bodies, hashes = append(r.Bodies, body), append(hashes, hash)
+	}
+	if r.Envelope, err = envelope(first, r); err != nil {
+		i.forget(r)
+		return core.Receipt{}, err
+	}
+	r.Fingerprint = i.fingerprint(d, hashes)
+	receipt, err := i.store.RecordDeposit(ctx, r)
+	if err != nil {
+		// The commit may have happened although its answer was lost: the blobs stay, and
+		// the sender's retry finds either the row or nothing.
+		return core.Receipt{}, fmt.Errorf("record deposit: %w", err)
+	}
+	if receipt.Repeat {
+		i.forget(r)
+	}
+	i.bell.Ring(core.Step{Tenant: d.Tenant, Noun: core.NounDeposit, ID: string(receipt.Deposit)})
+	return receipt, nil
+}
+
+// trust is the level of SECURITY.md §3 as far as it can be told without looking at
+// the bytes: a secret address alone is T2.
+func trust(d core.Deposit) (core.Trust, string) {
+	if d.Address.ID != "" {
+		return core.T2, "secret_address"
+	}
+	return core.T0, "nothing_proven"
+}
+
+func (i *Intake) body(ctx context.Context, seal *vault.IntakeSealer, tenant core.TenantID, b core.Body) (vault.Key, Body, []byte, error) {
+	object := core.NewID[core.ObjectID]()
+	key, wrapped, err := seal.NewKey(object)
+	if err != nil {
+		return nil, Body{}, nil, err
+	}
+	s, err := vault.SealTo(ctx, i.blobs, key, tenant, object, b.R)
+	if err != nil {
+		return nil, Body{}, nil, err
+	}
+	out := Body{Type: b.Type, Digest: s.Digest, Sealed: core.Sealed{Object: object, Ref: s.Ref, Size: s.Size, Wrapped: wrapped}}
+	meta, err := json.Marshal(core.PieceMeta{FileName: b.Name, DeclaredType: b.Type, SHA256: hex.EncodeToString(s.SHA256)})
+	if err == nil {
+		out.Meta, err = key.Seal(tenant, object, vault.LabelMeta, meta)
+	}
+	if err != nil {
+		i.forget(Record{Bodies: []Body{out}})
+		return nil, Body{}, nil, fmt.Errorf("seal metadata: %w", err)
+	}
+	return key, out, s.SHA256, nil
+}
+
+func envelope(key vault.Key, r Record) ([]byte, error) {
+	if key == nil {
+		return nil, &core.Refusal{Code: "empty", Reason: "Le dépôt ne contient aucun fichier."}
+	}
+	plain, err := json.Marshal(Envelope{Key: r.Key, Sender: r.Sender, Hints: r.Hints})
+	if err != nil {
+		return nil, fmt.Errorf("envelope: %w", err)
+	}
+	return key.Seal(r.Tenant, r.Bodies[0].Sealed.Object, vault.LabelEnvelope, plain)
+}
+
+// fingerprint names an arrival (REL-04). The address is in it, so that the same bytes
+// in two vaults never share one (SEC-06).
+func (i *Intake) fingerprint(d core.Deposit, hashes [][]byte) []byte {
+	fields := [][]byte{[]byte(d.Tenant), []byte(d.Channel), []byte(d.Address.ID), []byte(d.Key)}
+	return i.index.Sum("deposit", append(fields, hashes...)...)
+}
+
+// forget deletes blobs that no row names. What it misses is collected as an orphan.
+func (i *Intake) forget(r Record) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, b := range r.Bodies {
+		if err := i.blobs.Delete(ctx, b.Sealed.Ref); err != nil {
+			i.log.Warn("orphan blob left to the collector", "object", b.Sealed.Object)
+		}
+	}
+}
+
+// sealerFor bounds how long a rotated intake key may still be used.
+const sealerFor = time.Minute
+
+func (i *Intake) sealer(ctx context.Context, tenant core.TenantID) (*vault.IntakeSealer, error) {
+	i.mu.Lock()
+	s, ok := i.sealers[tenant]
+	i.mu.Unlock()
+	if ok && time.Now().Before(s.until) {
+		return s.IntakeSealer, nil
+	}
+	public, err := i.store.IntakePublic(ctx, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("intake key: %w", err)
+	}
+	fresh, err := vault.NewIntakeSealer(tenant, public)
+	if err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	i.sealers[tenant] = sealer{fresh, time.Now().Add(sealerFor)}
+	i.mu.Unlock()
+	return fresh, nil
+}

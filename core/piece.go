@@ -1,0 +1,95 @@
+package core
+
+// DepositState says where a deposit stands.
+type DepositState string
+
+// Deposit states: received → opened, or held, refused, failed; destroyed at the end.
+const (
+	DepositReceived  DepositState = "received"
+	DepositOpened    DepositState = "opened"
+	DepositHeld      DepositState = "held"
+	DepositRefused   DepositState = "refused"
+	DepositFailed    DepositState = "failed"
+	DepositDestroyed DepositState = "destroyed"
+)
+
+// PieceState says where a piece stands.
+type PieceState string
+
+// Piece states: waiting → examined → recognised → filed, or one of the ends below.
+const (
+	PieceWaiting    PieceState = "waiting"
+	PieceExamined   PieceState = "examined"
+	PieceRecognised PieceState = "recognised"
+	PieceFiled      PieceState = "filed"
+	PieceAtDesk     PieceState = "at_desk"   // a person decides: see Desk
+	PieceSetAside   PieceState = "set_aside" // logo, pixel, signature: kept, not filed
+	PieceRefused    PieceState = "refused"
+	PieceFailed     PieceState = "failed"
+)
+
+// Desk is whose decision a piece at_desk waits for.
+type Desk string
+
+// The citizen comes first for what the sender's trust or the recogniser left open.
+const (
+	DeskNone    Desk = ""
+	DeskCitizen Desk = "citizen"
+	DeskAgent   Desk = "agent"
+)
+
+// Sealed names encrypted bytes and carries the key that opens them, wrapped.
+type Sealed struct {
+	Object  ObjectID
+	Ref     Ref
+	Size    int64  // of the plain bytes
+	Wrapped []byte // the object key, wrapped by the vault's key or sealed to the tenant's intake key
+}
+
+// Piece is one file found in a deposit.
+type Piece struct {
+	Tenant  TenantID
+	ID      PieceID
+	Deposit DepositID
+	Vault   CitizenID
+	Channel string
+	Journey Journey
+	Trust   Trust
+	N       int // its place in the deposit, from 1
+	Sealed  Sealed
+	Meta    []byte // PieceMeta, sealed under the piece's object key
+
+	State    PieceState
+	Desk     Desk
+	Reason   string // stable code of why it is where it is, when not obvious
+	Sentence string // the same for a person, when refused; never personal
+
+	Kind  Kind // once examined
+	Pages int  // once examined
+
+	// Artifacts added by the step that holds the lease; sealed under the piece's
+	// object key. Amend stores those it is handed and keeps earlier ones.
+	Artifacts []Artifact
+	Document  DocumentID // once filed
+}
+
+// PieceMeta is what a piece's sender and its bytes say; sealed at rest (SEC-24).
+type PieceMeta struct {
+	FileName     string `json:"filename,omitempty"`
+	DeclaredType string `json:"declared_type,omitempty"`
+	SHA256       string `json:"sha256"` // hex, of the plain bytes
+}
+
+// Artifact is something read out of a piece: reproducible, sealed, kept so that it
+// is never recomputed without need.
+type Artifact struct {
+	Kind     string // "evidence", "verdict"
+	Producer string // who made it, with version: "examine/1"
+	Sealed   []byte // sealed under the piece's object key
+}
+
+// Artifact kinds.
+const (
+	ArtifactEvidence = "evidence"
+	ArtifactVerdict  = "verdict"
+)

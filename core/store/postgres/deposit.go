@@ -1,0 +1,221 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"vaguemestre/core"
+	"vaguemestre/core/intake"
+	"vaguemestre/core/opening"
+)
+
+// AddressByHash finds an address in force; core.ErrNotFound for unknown, revoked and
+// expired ones alike.
+func (s *Store) AddressByHash(ctx context.Context, keyedHash []byte) (core.Address, error) {
+	var a core.Address
+	err := s.tx(ctx, "", func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `SELECT tenant_id, id FROM address WHERE keyed_hash = $1`, keyedHash).Scan(&a.Tenant, &a.ID)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `SELECT set_config('vaguemestre.tenant', $1, true)`, string(a.Tenant)); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `
+			SELECT citizen_id FROM deposit_address
+			WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)`,
+			a.Tenant, a.ID, s.now()).Scan(&a.Vault)
+	})
+	if err != nil {
+		return core.Address{}, fmt.Errorf("find address: %w", one(err))
+	}
+	return a, nil
+}
+
+// IntakePublic is the tenant's public intake keyset.
+func (s *Store) IntakePublic(ctx context.Context, tenant core.TenantID) (public []byte, err error) {
+	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT intake_public FROM tenant WHERE id = $1`, tenant).Scan(&public)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tenant %s: %w", tenant, one(err))
+	}
+	return public, nil
+}
+
+// RecordDeposit commits a deposit, or returns the receipt of the one that was there.
+func (s *Store) RecordDeposit(ctx context.Context, r intake.Record) (core.Receipt, error) {
+	receipt := core.Receipt{Deposit: r.ID, Received: r.Received}
+	err := s.tx(ctx, r.Tenant, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO deposit (tenant_id, id, citizen_id, address_id, channel, journey, trust, trust_reason,
+			                     fingerprint, received_at, envelope, state)
+			VALUES ($1, $2, nullif($3,'')::uuid, nullif($4,'')::uuid, $5, $6, $7, $8, $9, $10, $11, $12)
+			ON CONFLICT (tenant_id, fingerprint) DO NOTHING`,
+			r.Tenant, r.ID, string(r.Address.Vault), string(r.Address.ID), r.Channel, r.Journey, int(r.Trust), r.TrustReason,
+			r.Fingerprint, r.Received, r.Envelope, firstState(r))
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			receipt.Repeat = true
+			return tx.QueryRow(ctx, `SELECT id, received_at FROM deposit WHERE tenant_id = $1 AND fingerprint = $2`,
+				r.Tenant, r.Fingerprint).Scan(&receipt.Deposit, &receipt.Received)
+		}
+		batch := &pgx.Batch{}
+		for i, b := range r.Bodies {
+			batch.Queue(`
+				INSERT INTO deposit_body (tenant_id, deposit_id, n, type, object_id, ref, size, digest, wrapped, meta)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+				r.Tenant, r.ID, i+1, b.Type, b.Sealed.Object, b.Sealed.Ref, b.Sealed.Size, b.Digest, b.Sealed.Wrapped, b.Meta)
+		}
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return core.Receipt{}, err
+	}
+	return receipt, nil
+}
+
+// firstState: what belongs to nobody waits for an agent, unopened.
+func firstState(r intake.Record) core.DepositState {
+	if r.Address.Vault == "" {
+		return core.DepositHeld
+	}
+	return core.DepositReceived
+}
+
+// Deposit reads a leased deposit for opening.
+func (s *Store) Deposit(ctx context.Context, lease core.Lease) (opening.Deposit, error) {
+	d := opening.Deposit{ID: core.DepositID(lease.ID), Tenant: lease.Tenant}
+	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			SELECT coalesce(citizen_id::text,''), channel, journey, trust, received_at, envelope
+			FROM deposit WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID).
+			Scan(&d.Vault, &d.Channel, &d.Journey, &d.Trust, &d.Received, &d.Envelope)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT type, object_id, ref, size, digest, wrapped, meta FROM deposit_body
+			WHERE tenant_id = $1 AND deposit_id = $2 ORDER BY n`, lease.Tenant, lease.ID)
+		if err != nil {
+			return err
+		}
+		d.Bodies, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (b intake.Body, err error) {
+			err = r.Scan(&b.Type, &b.Sealed.Object, &b.Sealed.Ref, &b.Sealed.Size, &b.Digest, &b.Sealed.Wrapped, &b.Meta)
+			return b, err
+		})
+		return err
+	})
+	if err != nil {
+		return opening.Deposit{}, fmt.Errorf("read deposit %s: %w", lease.ID, one(err))
+	}
+	return d, nil
+}
+
+// Opened commits the pieces of a deposit, the body keys re-wrapped for its vault, and
+// the state, in one transaction; core.ErrStale when the lease has passed on.
+func (s *Store) Opened(ctx context.Context, lease core.Lease, o opening.Opened) error {
+	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
+		if err := holds(ctx, tx, lease); err != nil {
+			return err
+		}
+		batch := &pgx.Batch{}
+		for _, p := range o.Pieces {
+			batch.Queue(`
+				INSERT INTO piece (tenant_id, id, deposit_id, citizen_id, n, object_id, ref, size, digest, wrapped, meta, state, reason)
+				VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13,''))`,
+				p.Tenant, p.ID, p.Deposit, string(p.Vault), p.N, p.Sealed.Object, p.Sealed.Ref, p.Sealed.Size, p.Digest, p.Sealed.Wrapped, p.Meta, p.State, p.Reason)
+		}
+		for i, wrapped := range o.Rewrapped {
+			batch.Queue(`UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`,
+				lease.Tenant, lease.ID, i+1, wrapped)
+		}
+		batch.Queue(`UPDATE deposit SET state = 'opened', pieces = $3, note = $4, lease_until = NULL, reason = NULL
+			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, len(o.Pieces), o.Note)
+		return tx.SendBatch(ctx, batch).Close()
+	})
+	if err != nil {
+		return fmt.Errorf("record opening of deposit %s: %w", lease.ID, err)
+	}
+	return nil
+}
+
+// DepositRow is a deposit as lists show it.
+type DepositRow struct {
+	ID       core.DepositID    `json:"id"`
+	Channel  string            `json:"channel"`
+	State    core.DepositState `json:"state"`
+	Reason   string            `json:"reason,omitempty"`
+	Sentence string            `json:"sentence,omitempty"` // why, for a person
+	Citizen  core.CitizenID    `json:"citizen,omitempty"`
+	Trust    int               `json:"trust"`
+	TrustWhy string            `json:"trust_reason"`
+	Received time.Time         `json:"received"`
+	Pieces   []PieceRow        `json:"pieces"`
+}
+
+// PieceRow is a piece as lists show it.
+type PieceRow struct {
+	ID       core.PieceID    `json:"id"`
+	N        int             `json:"n"`
+	State    core.PieceState `json:"state"`
+	Desk     core.Desk       `json:"desk,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
+	Sentence string          `json:"sentence,omitempty"`
+	Kind     core.Kind       `json:"kind,omitempty"`
+	Size     int64           `json:"size"`
+	Document core.DocumentID `json:"document,omitempty"`
+}
+
+// Deposits lists the tenant's deposits, oldest first, with their pieces. Only plain
+// columns: nothing is opened.
+func (s *Store) Deposits(ctx context.Context, tenant core.TenantID) ([]DepositRow, error) {
+	var out []DepositRow
+	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT id, channel, state, coalesce(reason,''), coalesce(sentence,''), coalesce(citizen_id::text,''), trust, trust_reason, received_at
+			FROM deposit WHERE tenant_id = $1 ORDER BY received_at, id`, tenant)
+		if err != nil {
+			return err
+		}
+		at := map[core.DepositID]int{}
+		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (d DepositRow, err error) {
+			d.Pieces = []PieceRow{}
+			err = r.Scan(&d.ID, &d.Channel, &d.State, &d.Reason, &d.Sentence, &d.Citizen, &d.Trust, &d.TrustWhy, &d.Received)
+			return d, err
+		})
+		if err != nil {
+			return err
+		}
+		for i, d := range out {
+			at[d.ID] = i
+		}
+		rows, err = tx.Query(ctx, `
+			SELECT deposit_id, id, n, state, desk, coalesce(reason,''), coalesce(sentence,''), coalesce(kind,''), size, coalesce(document_id::text,'')
+			FROM piece WHERE tenant_id = $1 ORDER BY deposit_id, n`, tenant)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var deposit core.DepositID
+			var p PieceRow
+			if err := rows.Scan(&deposit, &p.ID, &p.N, &p.State, &p.Desk, &p.Reason, &p.Sentence, &p.Kind, &p.Size, &p.Document); err != nil {
+				return err
+			}
+			if i, ok := at[deposit]; ok {
+				out[i].Pieces = append(out[i].Pieces, p)
+			}
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list deposits: %w", err)
+	}
+	return out, nil
+}

@@ -1,0 +1,76 @@
+package vault
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"vaguemestre/core"
+)
+
+// A box is a small sealed value that carries its own wrapped key, in one column: an
+// identity, an address for display, a document's metadata. Erasing the vault key, or
+// the box, leaves nothing readable.
+//
+//	36 bytes object id ‖ 2 bytes length ‖ wrapped key ‖ sealed value
+
+const idSize = 36
+
+// Box seals a small value into a box of the vault.
+func (k *Keeper) Box(ctx context.Context, tenant core.TenantID, vault core.CitizenID, plain []byte) ([]byte, error) {
+	object := core.NewID[core.ObjectID]()
+	key, wrapped, err := k.NewKey(ctx, tenant, vault, object)
+	if err != nil {
+		return nil, err
+	}
+	return packBox(key, wrapped, tenant, object, plain)
+}
+
+// Box seals a small value that only the keeper can open, before it has a vault.
+func (s *IntakeSealer) Box(plain []byte) ([]byte, error) {
+	object := core.NewID[core.ObjectID]()
+	key, wrapped, err := s.NewKey(object)
+	if err != nil {
+		return nil, err
+	}
+	return packBox(key, wrapped, s.tenant, object, plain)
+}
+
+func packBox(key Key, wrapped []byte, tenant core.TenantID, object core.ObjectID, plain []byte) ([]byte, error) {
+	sealed, err := key.Seal(tenant, object, LabelMeta, plain)
+	if err != nil {
+		return nil, err
+	}
+	box := append([]byte(object), 0, 0)
+	binary.BigEndian.PutUint16(box[idSize:], uint16(len(wrapped)))
+	return append(append(box, wrapped...), sealed...), nil
+}
+
+// Unbox opens boxes, in order, under one journal entry.
+func (k *Keeper) Unbox(ctx context.Context, who core.Access, boxes ...[]byte) ([][]byte, error) {
+	wrapped := make([]Wrapped, len(boxes))
+	sealed := make([][]byte, len(boxes))
+	for i, box := range boxes {
+		if len(box) < idSize+2 {
+			return nil, fmt.Errorf("%w: box", ErrSealBroken)
+		}
+		n := int(binary.BigEndian.Uint16(box[idSize:]))
+		rest := box[idSize+2:]
+		if len(rest) < n {
+			return nil, fmt.Errorf("%w: box", ErrSealBroken)
+		}
+		wrapped[i] = Wrapped{core.ObjectID(box[:idSize]), rest[:n]}
+		sealed[i] = rest[n:]
+	}
+	keys, err := k.Open(ctx, who, wrapped...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(boxes))
+	for i, key := range keys {
+		if out[i], err = key.Open(who.Tenant, wrapped[i].Object, LabelMeta, sealed[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}

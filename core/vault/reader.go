@@ -1,0 +1,92 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"vaguemestre/core"
+)
+
+// Documents finds what stands in a vault.
+type Documents interface {
+	Documents(ctx context.Context, tenant core.TenantID, vault core.CitizenID) ([]core.Document, error)
+	// Document returns core.ErrNotFound for what is not in this vault.
+	Document(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.DocumentID) (core.Document, error)
+}
+
+// Reader reads a vault for someone: every call is one entry in its journal.
+type Reader struct {
+	documents Documents
+	keeper    *Keeper
+	blobs     Blobs
+}
+
+// NewReader builds the reader.
+func NewReader(documents Documents, keeper *Keeper, blobs Blobs) *Reader {
+	return &Reader{documents, keeper, blobs}
+}
+
+// Item is a document with its metadata opened.
+type Item struct {
+	core.Document
+	Opened core.DocumentMeta
+}
+
+// List opens the metadata of all documents of the vault who names.
+func (r *Reader) List(ctx context.Context, who core.Access) ([]Item, error) {
+	docs, err := r.documents.Documents(ctx, who.Tenant, who.Vault)
+	if err != nil {
+		return nil, err
+	}
+	who.Act, who.Object = "list", ""
+	return r.open(ctx, who, docs)
+}
+
+func (r *Reader) open(ctx context.Context, who core.Access, docs []core.Document) ([]Item, error) {
+	boxes := make([][]byte, len(docs))
+	for i, d := range docs {
+		boxes[i] = d.Meta
+	}
+	opened, err := r.keeper.Unbox(ctx, who, boxes...)
+	if err != nil {
+		return nil, fmt.Errorf("open metadata: %w", err)
+	}
+	items := make([]Item, len(docs))
+	for i, d := range docs {
+		items[i].Document = d
+		if err := json.Unmarshal(opened[i], &items[i].Opened); err != nil {
+			return nil, fmt.Errorf("metadata of document %s: %w", d.ID, err)
+		}
+	}
+	return items, nil
+}
+
+// Read opens a document and the original of one of its parts (from 0). Reading the
+// stream ends in io.EOF only when it was whole; after any other error what was read
+// must be thrown away (REL-13). The caller closes.
+func (r *Reader) Read(ctx context.Context, who core.Access, id core.DocumentID, part int) (Item, io.ReadCloser, error) {
+	d, err := r.documents.Document(ctx, who.Tenant, who.Vault, id)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	if part < 0 || part >= len(d.Parts) {
+		return Item{}, nil, core.ErrNotFound
+	}
+	who.Act, who.Object = "read", string(id)
+	items, err := r.open(ctx, who, []core.Document{d})
+	if err != nil {
+		return Item{}, nil, err
+	}
+	sealed := d.Parts[part].Sealed
+	keys, err := r.keeper.Open(ctx, who, Wrapped{sealed.Object, sealed.Wrapped})
+	if err != nil {
+		return Item{}, nil, err
+	}
+	body, err := OpenFrom(ctx, r.blobs, keys[0], who.Tenant, sealed.Object, sealed.Ref)
+	if err != nil {
+		return Item{}, nil, err
+	}
+	return items[0], body, nil
+}

@@ -1,0 +1,128 @@
+// Package vault seals and opens bytes: one random key per object, wrapped by the key
+// of the citizen's vault, itself wrapped by the tenant's key in the key service
+// (SEC-20). Keys are opened through Keeper alone, which journals first.
+package vault
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/tink-crypto/tink-go/v2/streamingaead/subtle"
+
+	"vaguemestre/core"
+)
+
+// Key is an object key: it opens one object, its bytes and what was noted about them.
+type Key []byte
+
+const (
+	keySize     = 32
+	segmentSize = 64 << 10 // small enough for fifty sessions at once, large enough to run at disk speed
+
+	formatVersion   = 1
+	algAESGCMHKDF64 = 1 // Tink streaming AEAD: AES-256-GCM, HKDF-SHA256, 64 KiB segments
+)
+
+// ErrSealBroken: the sealed bytes were changed, cut, moved to another object, or the
+// key is another's. Whatever was read before must not be used.
+var ErrSealBroken = errors.New("seal broken")
+
+func newKey() Key {
+	k := make(Key, keySize)
+	_, _ = rand.Read(k) // documented never to fail
+	return k
+}
+
+// aad binds a sealed stream to what it is (SEC-21). The vault is not in it: it is
+// bound in the wrapped key, so that attribution re-wraps a key and rewrites no bytes.
+func aad(alg byte, tenant core.TenantID, object core.ObjectID, label string) []byte {
+	return fmt.Appendf(nil, "vaguemestre\x00%d\x00%d\x00%s\x00%s\x00%s", formatVersion, alg, tenant, object, label)
+}
+
+// SealWriter seals what is written to it into w, in bounded memory. Label tells apart
+// the streams of one object ("body", "meta"…). Without Close the stream is cut, and
+// reading it fails.
+func (k Key) SealWriter(w io.Writer, tenant core.TenantID, object core.ObjectID, label string) (io.WriteCloser, error) {
+	if _, err := w.Write([]byte{formatVersion, algAESGCMHKDF64}); err != nil {
+		return nil, err
+	}
+	cipher, err := subtle.NewAESGCMHKDF(k, "SHA256", keySize, segmentSize, 0)
+	if err != nil {
+		return nil, fmt.Errorf("object key: %w", err)
+	}
+	return cipher.NewEncryptingWriter(w, aad(algAESGCMHKDF64, tenant, object, label))
+}
+
+// OpenReader opens a sealed stream. Reading returns authenticated bytes only, and
+// ErrSealBroken in place of io.EOF when the stream was cut or changed: bytes already
+// handed out are then a prefix of the original and must not be served as whole (REL-13).
+func (k Key) OpenReader(r io.Reader, tenant core.TenantID, object core.ObjectID, label string) (io.Reader, error) {
+	var head [2]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, fmt.Errorf("%w: header: %v", ErrSealBroken, err)
+	}
+	if head[0] != formatVersion || head[1] != algAESGCMHKDF64 {
+		return nil, fmt.Errorf("%w: format %d, algorithm %d", ErrSealBroken, head[0], head[1])
+	}
+	cipher, err := subtle.NewAESGCMHKDF(k, "SHA256", keySize, segmentSize, 0)
+	if err != nil {
+		return nil, fmt.Errorf("object key: %w", err)
+	}
+	plain, err := cipher.NewDecryptingReader(r, aad(head[1], tenant, object, label))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %v", ErrSealBroken, err)
+	}
+	return brokenReader{plain}, nil
+}
+
+// brokenReader names every reading fault but a clean end ErrSealBroken.
+type brokenReader struct{ r io.Reader }
+
+func (b brokenReader) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %v", ErrSealBroken, err)
+	}
+	return n, err
+}
+
+// Seal seals a small value under the object's key.
+func (k Key) Seal(tenant core.TenantID, object core.ObjectID, label string, plain []byte) ([]byte, error) {
+	var out bytes.Buffer
+	w, err := k.SealWriter(&out, tenant, object, label)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
+}
+
+// Open opens a small value, whole or not at all.
+func (k Key) Open(tenant core.TenantID, object core.ObjectID, label string, sealed []byte) ([]byte, error) {
+	r, err := k.OpenReader(bytes.NewReader(sealed), tenant, object, label)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return plain, nil
+}
+
+// Labels of the streams an object has.
+const (
+	LabelBody     = "body"
+	LabelMeta     = "meta"
+	LabelEnvelope = "envelope"
+	LabelNote     = "note"
+	LabelArtifact = "artifact:" // + kind
+)

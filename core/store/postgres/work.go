@@ -97,8 +97,9 @@ func (s *Store) Settle(ctx context.Context, lease core.Lease, o core.Outcome) er
 		state = "failed"
 	}
 	return s.settle(ctx, lease, `lease_until = NULL, reason = nullif($4, ''), sentence = nullif($7, ''),
-		state = coalesce(nullif($5, ''), state), next_at = clock_timestamp() + $6::interval`,
-		o.Code, state, o.RetryIn, o.Sentence)
+		state = coalesce(nullif($5, ''), state), next_at = clock_timestamp() + $6::interval,
+		attempts = attempts - CASE WHEN $8 THEN 1 ELSE 0 END`,
+		o.Code, state, o.RetryIn, o.Sentence, o.Uncounted)
 }
 
 func (s *Store) settle(ctx context.Context, lease core.Lease, set string, args ...any) error {

@@ -1,0 +1,211 @@
+package mail
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// param is the value of one parameter of a header field.
+type param struct {
+	raw      string // quotes undone, nothing else
+	extended string // as UTF-8, when it was given in the form of RFC 2231
+}
+
+// segment is one piece of a parameter cut in several (RFC 2231 §3).
+type segment struct {
+	n       int
+	encoded bool // percent-encoded (§4)
+	value   string
+}
+
+// parseParams takes a field such as Content-Type apart: its value in lower case and
+// its parameters by lower-case name, the first of a name counting. It accepts what
+// programs really send: unquoted values with blanks, quotes inside quotes, a missing
+// semicolon, an end quote that never comes.
+func parseParams(field []byte) (string, map[string]param) {
+	s := string(field)
+	end := strings.IndexByte(s, ';')
+	if end < 0 {
+		end = len(s)
+	}
+	value, rest := s[:end], s[end:]
+	value, _, _ = strings.Cut(value, "(") // a comment
+	params := map[string]param{}
+	segments := map[string][]segment{}
+	for {
+		rest = strings.TrimLeft(rest, "; \t")
+		if rest == "" {
+			break
+		}
+		name, after, found := cutName(rest)
+		if !found {
+			_, rest, _ = strings.Cut(rest, ";")
+			continue
+		}
+		var v string
+		v, rest = cutValue(after)
+		keepParam(params, segments, strings.ToLower(name), v)
+	}
+	for name, list := range segments {
+		p := params[name]
+		p.raw, p.extended = joinSegments(list, p.raw)
+		params[name] = p
+	}
+	return strings.ToLower(strings.TrimSpace(value)), params
+}
+
+// cutName splits `name = value` at the equals sign, if s begins with such a thing.
+func cutName(s string) (name, after string, ok bool) {
+	i := strings.IndexAny(s, "=;")
+	if i < 0 || s[i] == ';' {
+		return "", "", false
+	}
+	return strings.TrimRight(s[:i], " \t"), strings.TrimLeft(s[i+1:], " \t"), true
+}
+
+// cutValue takes a quoted or bare value from the beginning of s.
+func cutValue(s string) (value, rest string) {
+	if !strings.HasPrefix(s, `"`) {
+		end := strings.IndexByte(s, ';')
+		if end < 0 {
+			end = len(s)
+		}
+		return strings.TrimSpace(s[:end]), s[end:]
+	}
+	var b strings.Builder
+	for i := 1; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
+			i++
+			b.WriteByte(s[i])
+		case c == '"' && endsValue(s[i+1:]):
+			return b.String(), s[i+1:]
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String(), ""
+}
+
+// Bounds on what is looked at, so that reading a hostile field takes time in
+// proportion to its length.
+const (
+	maxParamName = 64  // bytes in the name of a parameter
+	maxSegments  = 256 // pieces of one parameter
+)
+
+// endsValue reports whether a quote followed by s ends its value: a quote in the
+// middle of a badly quoted name does not.
+func endsValue(s string) bool {
+	s = strings.TrimLeft(s, " \t")
+	if s == "" || s[0] == ';' || s[0] == '(' {
+		return true
+	}
+	name, _, ok := cutName(s[:min(len(s), maxParamName)])
+	return ok && !strings.ContainsAny(name, " \t\"")
+}
+
+// keepParam files a parameter under its plain name, or as a segment of it:
+// name, name*, name*0, name*0* (RFC 2231).
+func keepParam(params map[string]param, segments map[string][]segment, name, value string) {
+	base, mark, cut := strings.Cut(name, "*")
+	if !cut {
+		if _, again := params[name]; !again {
+			params[name] = param{raw: value}
+		}
+		return
+	}
+	number, encoded := strings.CutSuffix(mark, "*")
+	if mark == "" {
+		number, encoded = "0", true
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n >= maxSegments || slices.ContainsFunc(segments[base], func(s segment) bool { return s.n == n }) {
+		return
+	}
+	segments[base] = append(segments[base], segment{n, encoded, value})
+}
+
+// joinSegments puts a parameter together again. Its raw form counts where no charset
+// is wanted (a boundary); plain is the raw form found without segments, which wins
+// there as it always did before RFC 2231.
+func joinSegments(list []segment, plain string) (raw, extended string) {
+	slices.SortStableFunc(list, func(a, b segment) int { return a.n - b.n })
+	var charset string
+	var b strings.Builder
+	for i, s := range list {
+		if s.n != i {
+			break // a piece is missing: what follows it would be read wrongly
+		}
+		v := s.value
+		if s.encoded && i == 0 {
+			if parts := strings.SplitN(v, "'", 3); len(parts) == 3 {
+				charset, v = parts[0], parts[2]
+			}
+		}
+		if s.encoded {
+			v = percentDecoded(v)
+		}
+		b.WriteString(v)
+	}
+	joined := b.String()
+	if plain == "" {
+		plain = joined
+	}
+	if charset == "" {
+		return plain, decodeWords(joined)
+	}
+	return plain, toUTF8(charset, []byte(joined))
+}
+
+// percentDecoded undoes %XX and leaves anything else as it is.
+func percentDecoded(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if hi, lo := hexDigit(s[i+1]), hexDigit(s[i+2]); hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// maxName is the longest file name kept, in bytes.
+const maxName = 1 << 10
+
+// fileName decodes a file name, however it was written down. Of a whole path, which
+// tells more of the sender's disk than of the file, the last element is the name.
+// A name says nothing about the content and is never a path.
+func fileName(p param) string {
+	name := p.extended
+	if name == "" {
+		name = decodeWords(p.raw)
+	}
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	name = strings.TrimSpace(strings.Map(nameRune, name))
+	if len(name) > maxName {
+		name = strings.ToValidUTF8(name[:maxName], "")
+	}
+	return name
+}
+
+// nameRune drops what could make a name pass for another: control characters and those
+// that turn the direction of writing.
+func nameRune(r rune) rune {
+	switch {
+	case r == '\t':
+		return ' '
+	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
+		return -1
+	}
+	return r
+}

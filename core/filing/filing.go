@@ -1,0 +1,129 @@
+// Package filing turns a verdict and its type's policy into a document in a vault.
+package filing
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"vaguemestre/core"
+	"vaguemestre/core/catalogue"
+)
+
+// Filed is a document as filing commits it.
+type Filed struct {
+	Document    core.Document
+	Fingerprint []byte // keyed by the vault: the same content is the same document
+	Access      core.Access
+}
+
+// Store is what filing needs of the database.
+type Store interface {
+	// File commits document, piece and journal entry in one transaction, and returns the
+	// document's id: an earlier one's when the vault holds the same content already.
+	// core.ErrStale when the lease has passed on.
+	File(ctx context.Context, lease core.Lease, f Filed) (core.DocumentID, error)
+	Document(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.DocumentID) (core.Document, error)
+	// MoveDocument changes a state and journals it; core.ErrNotFound when the document
+	// does not stand in the state it is moved from.
+	MoveDocument(ctx context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error
+}
+
+// Keys seals what is filed.
+type Keys interface {
+	Box(ctx context.Context, tenant core.TenantID, vault core.CitizenID, plain []byte) ([]byte, error)
+	Fingerprint(ctx context.Context, tenant core.TenantID, vault core.CitizenID, parts ...[]byte) ([]byte, error)
+}
+
+// Filer files.
+type Filer struct {
+	store Store
+	keys  Keys
+	now   func() time.Time
+}
+
+// New builds the filer.
+func New(store Store, keys Keys, now func() time.Time) *Filer { return &Filer{store, keys, now} }
+
+// File files a leased, recognised piece as a document of the verdict's type. Run
+// again, or for content the vault holds already, it makes no second document.
+func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta core.PieceMeta, v core.Verdict, t catalogue.Type) (core.DocumentID, error) {
+	doc := f.document(p, v, t)
+	fingerprint, err := f.keys.Fingerprint(ctx, p.Tenant, p.Vault, []byte(meta.SHA256))
+	if err != nil {
+		return "", fmt.Errorf("fingerprint: %w", err)
+	}
+	plain, err := json.Marshal(core.DocumentMeta{
+		FileName: meta.FileName, SHA256: meta.SHA256, Kind: p.Kind, Confidence: v.Confidence, Holder: v.Holder, Holders: v.Holders,
+		Issued: v.Issued, Expires: v.Expires, Period: v.Period, Evidence: v.Evidence,
+	})
+	if err != nil {
+		return "", fmt.Errorf("metadata: %w", err)
+	}
+	if doc.Meta, err = f.keys.Box(ctx, p.Tenant, p.Vault, plain); err != nil {
+		return "", fmt.Errorf("seal metadata: %w", err)
+	}
+	return f.store.File(ctx, lease, Filed{Document: doc, Fingerprint: fingerprint, Access: core.Access{
+		Tenant: p.Tenant, Vault: p.Vault, Actor: "pipeline", Act: "file", Purpose: "file_deposit", Object: string(p.ID), Lease: &lease,
+	}})
+}
+
+// document applies the type's policy. A date the rule needs and the paper does not
+// print gives no end: a person says it later, nobody guesses it.
+func (f *Filer) document(p core.Piece, v core.Verdict, t catalogue.Type) core.Document {
+	now := f.now()
+	deposited := core.DateOf(now)
+	valid, _ := t.ValidUntil(v, deposited)
+	return core.Document{
+		Tenant: p.Tenant, Vault: p.Vault, ID: core.NewID[core.DocumentID](), Type: v.Type, Catalogue: v.Catalogue,
+		State: firstState(p, t), Standing: standing(valid, deposited), Channel: p.Channel, Journey: p.Journey,
+		ValidUntil: valid, RetainUntil: t.RetainUntil(v, deposited), Created: now, Size: p.Sealed.Size,
+		Parts: []core.PiecePages{{Piece: p.ID}},
+	}
+}
+
+// firstState: below T3 the citizen says yes first; then the type's policy for the
+// journey decides whether an agent looks.
+func firstState(p core.Piece, t catalogue.Type) core.DocumentState {
+	if p.Trust < core.T3 {
+		return core.DocumentToConfirm
+	}
+	return confirmed(p.Journey, t)
+}
+
+func confirmed(j core.Journey, t catalogue.Type) core.DocumentState {
+	if t.NeedsValidation(j) {
+		return core.DocumentToValidate
+	}
+	return core.DocumentValidated
+}
+
+func standing(validUntil, today core.Date) core.Standing {
+	if !validUntil.IsZero() && validUntil.Before(today) {
+		return core.StandingExpired
+	}
+	return core.StandingCurrent
+}
+
+// Confirm is the citizen's yes to a document that arrived unproven. It returns the
+// state reached. Confirming twice is no error and changes nothing; core.ErrNotFound
+// for what is not in the vault.
+func (f *Filer) Confirm(ctx context.Context, who core.Access, id core.DocumentID, types func(code string) (catalogue.Type, bool)) (core.DocumentState, error) {
+	d, err := f.store.Document(ctx, who.Tenant, who.Vault, id)
+	if err != nil {
+		return "", err
+	}
+	if d.State != core.DocumentToConfirm {
+		return d.State, nil
+	}
+	next := core.DocumentToValidate // a type the town has since dropped: an agent looks
+	if t, ok := types(d.Type); ok {
+		next = confirmed(d.Journey, t)
+	}
+	who.Act, who.Object = "confirm", string(id)
+	if err := f.store.MoveDocument(ctx, who, id, d.State, next); err != nil {
+		return "", err
+	}
+	return next, nil
+}

@@ -1,0 +1,178 @@
+// Package blob keeps sealed bytes: in a folder of our own writing, or in S3-compatible
+// storage. A Ref is opaque to everyone else.
+package blob
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"vaguemestre/core"
+)
+
+// Folder keeps each object in a file of its own, in a folder per tenant and first two
+// characters of the object's id. Put returns once file and folder are synced (REL-01).
+type Folder struct{ root string }
+
+// OpenFolder uses root, making it when missing, readable by its owner alone.
+func OpenFolder(root string) (*Folder, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("blob folder: %w", err)
+	}
+	if err := os.MkdirAll(root, 0o700); err != nil {
+		return nil, fmt.Errorf("blob folder: %w", err)
+	}
+	return &Folder{root}, nil
+}
+
+const partial = ".partial"
+
+// Put stores what write writes: temporary file, fsync, rename, fsync of the folder.
+// Any failure is final for that file: an fsync is never tried again (REL-03).
+func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error) {
+	ref := core.Ref(string(tenant) + "/" + string(object)[:2] + "/" + string(object))
+	path, err := f.path(ref)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(path)
+	if err := f.makeDir(dir); err != nil {
+		return "", fmt.Errorf("blob folder: %w", err)
+	}
+	file, err := os.OpenFile(path+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("create blob: %w", err)
+	}
+	err = write(ctxWriter{ctx, file})
+	if err == nil {
+		err = file.Sync()
+	}
+	if closeErr := file.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(path+partial, path)
+	}
+	if err != nil {
+		os.Remove(path + partial)
+		return "", fmt.Errorf("write blob: %w", err)
+	}
+	if err := syncDir(dir); err != nil {
+		os.Remove(path)
+		return "", fmt.Errorf("sync blob folder: %w", err)
+	}
+	return ref, nil
+}
+
+// makeDir makes the folder of a blob; each folder that is new is synced into its
+// parent, or a power cut could take it away with all it holds.
+func (f *Folder) makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != f.root {
+		if err := f.makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// ctxWriter stops a write when its context has ended.
+type ctxWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (c ctxWriter) Write(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.w.Write(p)
+}
+
+// Open streams a blob; core.ErrNotFound when it is not there.
+func (f *Folder) Open(_ context.Context, ref core.Ref) (io.ReadCloser, error) {
+	path, err := f.path(ref)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, core.ErrNotFound
+	}
+	return file, err
+}
+
+// Delete forgets a blob; a repeat is no error.
+func (f *Folder) Delete(_ context.Context, ref core.Ref) error {
+	path, err := f.path(ref)
+	if err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete blob: %w", err)
+	}
+	return nil
+}
+
+// Old lists the tenant's blobs last written before a time; what a killed Put left half
+// written is removed on the way when it is that old.
+func (f *Folder) Old(ctx context.Context, tenant core.TenantID, before time.Time, each func(core.Ref) error) error {
+	root := filepath.Join(f.root, string(tenant))
+	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) || (err == nil && !info.ModTime().Before(before)) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if strings.HasSuffix(path, partial) {
+			return os.Remove(path)
+		}
+		rel, err := filepath.Rel(f.root, path)
+		if err != nil {
+			return err
+		}
+		return each(core.Ref(filepath.ToSlash(rel)))
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// path keeps a ref inside the root whatever a row says.
+func (f *Folder) path(ref core.Ref) (string, error) {
+	if !filepath.IsLocal(string(ref)) {
+		return "", fmt.Errorf("ref outside the blob folder")
+	}
+	return filepath.Join(f.root, filepath.FromSlash(string(ref))), nil
+}

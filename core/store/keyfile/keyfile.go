@@ -1,0 +1,181 @@
+// Package keyfile is the file backend of the key service: the tenants' keys in one
+// file that only its owner reads.
+package keyfile
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"vaguemestre/core"
+)
+
+// Service keeps one keyset (KEK) per tenant. Losing the file loses every vault.
+type Service struct {
+	path string
+	mu   sync.Mutex
+	keks map[core.TenantID]tink.AEAD
+	raw  map[core.TenantID]json.RawMessage // keysets as stored
+}
+
+// Open reads the key file, or makes an empty one with mode 0600. A file that others
+// can read is refused (SEC-108).
+func Open(path string) (*Service, error) {
+	s := &Service{path: path, keks: map[core.TenantID]tink.AEAD{}, raw: map[core.TenantID]json.RawMessage{}}
+	b, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, s.save(s.raw)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(b, &s.raw); err != nil {
+		return nil, fmt.Errorf("key file %s: not JSON", path)
+	}
+	for tenant, raw := range s.raw {
+		if s.keks[tenant], err = parse(raw); err != nil {
+			return nil, fmt.Errorf("key file %s: keyset of tenant %s is damaged", path, tenant)
+		}
+	}
+	return s, nil
+}
+
+func parse(raw []byte) (tink.AEAD, error) {
+	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(raw)))
+	if err != nil {
+		return nil, err
+	}
+	return aead.New(h)
+}
+
+// Create makes the tenant's KEK and saves it durably; a repeat changes nothing.
+func (s *Service) Create(_ context.Context, tenant core.TenantID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.keks[tenant]; ok {
+		return nil
+	}
+	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return fmt.Errorf("new KEK: %w", err)
+	}
+	var buf bytes.Buffer
+	if err := insecurecleartextkeyset.Write(h, keyset.NewJSONWriter(&buf)); err != nil {
+		return fmt.Errorf("new KEK: %w", err)
+	}
+	kek, err := aead.New(h)
+	if err != nil {
+		return fmt.Errorf("new KEK: %w", err)
+	}
+	next := map[core.TenantID]json.RawMessage{tenant: buf.Bytes()}
+	for t, raw := range s.raw {
+		next[t] = raw
+	}
+	if err := s.save(next); err != nil {
+		return err
+	}
+	s.raw, s.keks[tenant] = next, kek
+	return nil
+}
+
+// Wrap encrypts under the tenant's KEK, bound to what the keyset is for.
+func (s *Service) Wrap(_ context.Context, tenant core.TenantID, plain, bound []byte) ([]byte, error) {
+	kek, err := s.kek(tenant)
+	if err != nil {
+		return nil, err
+	}
+	return kek.Encrypt(plain, bound)
+}
+
+// Unwrap is the inverse of Wrap; any other tenant, binding or byte fails.
+func (s *Service) Unwrap(_ context.Context, tenant core.TenantID, wrapped, bound []byte) ([]byte, error) {
+	kek, err := s.kek(tenant)
+	if err != nil {
+		return nil, err
+	}
+	return kek.Decrypt(wrapped, bound)
+}
+
+func (s *Service) kek(tenant core.TenantID) (tink.AEAD, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kek, ok := s.keks[tenant]
+	if !ok {
+		return nil, fmt.Errorf("no KEK for tenant %s", tenant)
+	}
+	return kek, nil
+}
+
+func (s *Service) save(keys map[core.TenantID]json.RawMessage) error {
+	b, err := json.MarshalIndent(keys, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeSecret(s.path, b)
+}
+
+// Secret reads a random secret of size bytes from path, or makes one with mode 0600.
+func Secret(path string, size int) ([]byte, error) {
+	b, err := readSecret(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		b = make([]byte, size)
+		_, _ = rand.Read(b) // documented never to fail
+		return b, writeSecret(path, b)
+	}
+	if err == nil && len(b) < size {
+		err = fmt.Errorf("secret %s: shorter than %d bytes", path, size)
+	}
+	return b, err
+}
+
+func readSecret(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("secret: %w", err)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("secret %s: others may read it (mode %04o): chmod 600 it, and replace it if it was exposed", path, info.Mode().Perm())
+	}
+	return os.ReadFile(path)
+}
+
+// writeSecret replaces the file atomically and durably.
+func writeSecret(path string, b []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".secret-*") // made with mode 0600
+	if err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("secret %s: %w", path, err)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -13,6 +13,8 @@ var (
 	// ErrNotDue: there is nothing to do for this row now: it is finished, leased
 	// to another worker, or waiting for the time of its next attempt.
 	ErrNotDue = errors.New("no work due")
+	// ErrInvalid: what was asked for cannot be; the error's text says why, to whoever asked.
+	ErrInvalid = errors.New("invalid")
 )
 
 // Refusal is a final answer: trying again cannot change it.

@@ -92,7 +92,7 @@ func New(store Store, keys Keys, index vault.Index, now func() time.Time) *Regis
 // is shown to that citizen alone. Without reading consent, deposits are kept unread.
 func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string, who Identity, reading bool) (core.CitizenID, string, error) {
 	if err := who.validate(); err != nil {
-		return "", "", err
+		return "", "", fmt.Errorf("%w identity: %w", core.ErrInvalid, err)
 	}
 	e := Enrolment{Tenant: tenant, ID: core.NewID[core.CitizenID](), Created: r.now()}
 	if reading {

@@ -93,7 +93,17 @@ func beside(s string, from, to int) bool {
 // besideNumber reports whether groups of digits go on before or after: a telephone or
 // account number rather than a date.
 func besideNumber(s string, from, to int) bool {
-	return from > 1 && s[from-1] == ' ' && digit(s[from-2]) || to+1 < len(s) && s[to] == ' ' && digit(s[to+1]) && !dateAhead(s[to+1:])
+	before := strings.Fields(s[:from])
+	if len(before) > 0 && strings.Trim(before[len(before)-1], "0123456789") == "" && !endsInDate(before) {
+		return true
+	}
+	return to+1 < len(s) && s[to] == ' ' && digit(s[to+1]) && !dateAhead(s[to+1:])
+}
+
+// endsInDate reports whether the last three groups are themselves a date.
+func endsInDate(groups []string) bool {
+	n := len(groups)
+	return n >= 3 && spaceDate.MatchString(strings.Join(groups[n-3:], " "))
 }
 
 // dateAhead lets two dates stand side by side.

@@ -24,7 +24,7 @@ var issueLabels = phrases([]string{"fait à", "fait le", "date d'émission", "da
 // what a date says when one of these words stands shortly before it: not when the paper was made.
 var otherwise = words(`ne nee nes naissance birth avant jusquau jusqu echeance limite prelevement preleve prelevee depuis expire expiration expiry valable effet entree embauche anciennete expir
 	inscrit inscription mariage deces compter prochaine prochain naiss debut fin rappel prise sejour decede limite paye payable immatriculation circulation visite loi decret arrete ordonnance article
-	revenus exercice creation commencement clos cloture du au termes convocation rendez releve relevee consommation seance loi naissances`)
+	revenus exercice creation commencement clos cloture du au termes convocation rendez releve relevee vers consommation seance loi naissances`)
 
 // issue is the date the paper bears: after a label of its type, after a label any paper
 // may have, after « Blois, le », or alone on its row. A date to come is none, nor is the
@@ -87,6 +87,9 @@ func (d dates) labelled(labels []phrase, fits func(dated) bool) (core.Date, bool
 func (d dates) after(h hit) (dated, bool) {
 	last := d.t.words[h.last]
 	cell := d.t.cells[last.cell]
+	if i := h.first - 1; i >= cell.first && otherwise[d.t.folded(i)] && d.t.folded(i) != "du" && d.t.folded(i) != "au" {
+		return dated{}, false // « prochaine facture »
+	}
 	reach := 45
 	if len(h.phrase.folded) <= 2 {
 		reach = 6
@@ -141,30 +144,31 @@ func (d dates) beyond(h hit, cell cell) (dated, bool) {
 // dateWords head a column of dates.
 var dateWords = words("date delivrance delivree delivre expiration expiry expir naissance birth issue naiss valable emission edition echeance")
 
-// rank counts the columns of dates headed on the row before the one hit.
+// rank is the number of columns of dates headed before the one hit. « Date d'expir. /
+// Expiry date » heads one.
 func (d dates) rank(row []cell, h hit) int {
 	n, open := 0, false
 	for _, c := range row {
 		for i := c.first; i < c.last; i++ {
-			if i >= h.first {
-				if open && i == h.first {
-					n++
-				}
-				return n
-			}
 			w := d.t.folded(i)
-			if w == "date" {
-				if strings.HasSuffix(strings.TrimSpace(c.raw[:d.t.words[i].from]), "/") {
-					continue // the same column in another language
+			again := strings.HasSuffix(strings.TrimSpace(c.raw[:d.t.words[i].from]), "/")
+			if i >= h.first {
+				if again && open {
+					n--
 				}
-				if open {
-					n++
-				}
+				return max(n, 0)
+			}
+			switch {
+			case !dateWords[w]:
+				open = open && len(w) <= 2
+			case again:
 				open = true
-			} else if dateWords[w] && !open {
+			case w == "date" || !open:
+				n++
 				open = true
 			}
 		}
+		open = false
 	}
 	return n
 }
@@ -172,7 +176,11 @@ func (d dates) rank(row []cell, h hit) int {
 // contrary reports whether words between a label and a date give it another meaning.
 func contrary(between string) bool {
 	for _, tok := range tokens(between) {
-		if tok.word && otherwise[tok.folded] && tok.folded != "au" && tok.folded != "du" {
+		w := tok.folded
+		if _, after, elided := strings.Cut(tok.text, "'"); elided {
+			w = fold(after)
+		}
+		if tok.word && (otherwise[w] || otherwise[tok.folded]) && w != "au" && w != "du" {
 			return true
 		}
 	}
@@ -187,7 +195,10 @@ func (d dates) placed(x dated) bool {
 		return false
 	}
 	last := toks[len(toks)-1]
-	if last.folded != "le" && last.text != "," && last.folded != "date" && last.text != ":" {
+	if last.text == ":" && len(toks) > 1 {
+		last = toks[len(toks)-2]
+	}
+	if last.folded != "le" && last.text != "," && last.folded != "date" {
 		return false
 	}
 	return !contrary(raw[:x.from]) && !slices.ContainsFunc(toks, func(t token) bool { return t.folded == "du" || t.folded == "au" })

@@ -36,13 +36,13 @@ func tolerance(n int) int {
 }
 
 // label is find for a phrase that announces a fact: one wrong letter less, for the price
-// of a mistake is a wrong fact.
+// of a mistake is a wrong fact, and all on one row.
 func (t *text) label(p phrase) []hit {
 	if hits := t.findExact(p); len(hits) > 0 {
 		return hits
 	}
 	if k := tolerance(len(p.folded)) - 1; k > 0 {
-		if h, ok := t.findNear(p, k); ok {
+		if h, ok := t.findNear(p, k); ok && t.words[h.first].cell == t.words[h.last].cell {
 			return []hit{h}
 		}
 	}

@@ -194,6 +194,9 @@ func nameAt(toks []token) (person, int) {
 			i++ // née DUPONT
 			continue
 		}
+		if t.text == "\n" && len(p.words) == 1 && ownRow(toks[i+1:]) {
+			continue // the surname on one row, the given name on the next
+		}
 		small := t.word && particles[t.folded] && i+1 < len(toks) && nameWord(toks[i+1]) && (len(p.words) > 0 || unicode.IsUpper([]rune(t.text)[0]))
 		if !small && !nameWord(t) || len(p.words) == maxNameWords {
 			break
@@ -204,6 +207,15 @@ func nameAt(toks []token) (person, int) {
 		p.words = p.words[:len(p.words)-1]
 	}
 	return p, i
+}
+
+// ownRow reports whether a row holds a name or a part of one, and nothing else.
+func ownRow(toks []token) bool {
+	n := 0
+	for n < len(toks) && nameWord(toks[n]) {
+		n++
+	}
+	return n > 0 && n <= 3 && (n == len(toks) || toks[n].text == "\n" || toks[n].text == ",")
 }
 
 func maiden(t token) bool {

@@ -50,10 +50,8 @@ func (r reading) apply(t *text, found codes, received core.Date, v *core.Verdict
 func (r reading) holders(t *text, zone mrz) []string {
 	found := r.main(t, zone)
 	if len(found) > 0 {
-		for _, p := range t.following(r.also) {
-			if len(found) < 2 || r.holder.Several {
-				found = append(found, p)
-			}
+		if len(found) == 1 {
+			found = append(found, t.following(r.also, found[0])...)
 		}
 	}
 	var out []string
@@ -72,13 +70,13 @@ func (r reading) main(t *text, zone mrz) []person {
 	if r.holder.MRZ && zone.surname != "" {
 		return []person{zone.person(fields)}
 	}
-	if p := t.preceding(r.before); len(p) > 0 {
+	if p := t.preceding(r.before, r.holder.Several); len(p) > 0 {
 		return p
 	}
 	if r.holder.Several && len(fields) > 1 {
 		return fields
 	}
-	if p := t.following(r.after); len(p) > 0 {
+	if p := t.following(r.after, person{}); len(p) > 0 {
 		return p
 	}
 	if len(fields) > 0 {
@@ -104,11 +102,11 @@ func (m mrz) person(fields []person) person {
 
 func letters(words []string) string { return fold(strings.Join(words, "")) }
 
-// following reads the persons that come after the first label to have any.
-func (t *text) following(labels []phrase) []person {
+// following reads the persons that come after the first label to have any, beside the one known.
+func (t *text) following(labels []phrase, known person) []person {
 	for _, label := range labels {
 		for _, h := range t.label(label) {
-			if p := t.after(h); len(p) > 0 {
+			if p := t.after(h); len(p) > 0 && letters(p[0].words) != letters(known.words) {
 				if strings.HasSuffix(string(label.folded), "prenoms") {
 					p[0] = p[0].firstGiven()
 				}
@@ -160,33 +158,63 @@ func (t *text) rest(h hit, n int) string {
 	last := t.words[h.last]
 	c := t.cells[last.cell]
 	parts := []string{strings.TrimLeft(c.raw[last.to:], " :.")}
+	if under, ok := t.under(last); ok {
+		parts = append(parts, under)
+	}
 	for i := last.cell + 1; i < len(t.cells) && i <= last.cell+n && t.cells[i].page == c.page; i++ {
 		parts = append(parts, t.cells[i].raw)
 	}
 	return strings.Join(parts, "\n")
 }
 
+// under is the cell below a label that heads a column: nothing but the label in its
+// cell, other cells beside it, as many on the next row.
+func (t *text) under(label word) (string, bool) {
+	c := t.cells[label.cell]
+	row, _ := t.row(c.row)
+	below, _ := t.row(c.row + 1)
+	if len(strings.Trim(c.raw[label.to:], " ().es")) > 0 || len(row) < 2 || len(below) != len(row) || below[0].page != c.page {
+		return "", false
+	}
+	for i := range row {
+		if row[i].first == c.first {
+			return below[i].raw, true
+		}
+	}
+	return "", false
+}
+
 // preceding reads the person who comes shortly before one of the labels, in a contract:
 // « Mme Zoé LE GOFF, née le …, ci-après dénommée la salariée ».
-func (t *text) preceding(labels []phrase) []person {
+func (t *text) preceding(labels []phrase, couple bool) []person {
+	var out []person
 	for _, label := range labels {
 		for _, h := range t.label(label) {
-			w := t.words[h.first]
-			var before []string
-			for i := max(0, w.cell-5); i < w.cell; i++ {
-				before = append(before, t.cells[i].raw)
+			p := t.before(h)
+			if len(p) == 0 || slices.ContainsFunc(out, func(o person) bool { return letters(o.words) == letters(p[0].words) }) {
+				continue
 			}
-			before = append(before, t.cells[w.cell].raw[:w.from])
-			s := strings.Join(before, "\n")
-			if p := lastCivil(s); len(p) > 0 {
-				return p
-			}
-			if p := lastName(s); p.whole() {
-				return []person{p}
+			if out = append(out, p...); !couple || len(out) > 1 {
+				return out
 			}
 		}
 	}
-	return nil
+	return out
+}
+
+// before reads the person before a hit, on its row or the five above: the last with a
+// civility, else the name that ends there.
+func (t *text) before(h hit) []person {
+	w := t.words[h.first]
+	var above []string
+	for i := max(0, w.cell-5); i < w.cell; i++ {
+		above = append(above, t.cells[i].raw)
+	}
+	s := strings.Join(append(above, t.cells[w.cell].raw[:w.from]), "\n")
+	if p := lastName(s); p.whole() {
+		return []person{p}
+	}
+	return lastCivil(s)
 }
 
 // lastCivil reads the last person announced by a civility in s.
@@ -230,11 +258,11 @@ func (t *text) fields(surname, given []phrase, couple bool) []person {
 	var used []int
 	for _, label := range surname {
 		for _, h := range t.label(label) {
-			family := t.value(h, false)
+			family := t.value(h, nil)
 			if family == nil || slices.Contains(used, h.first) || t.partOf(h, "pre", "usage") {
 				continue
 			}
-			if first := t.nearest(given, h); first != nil {
+			if first := t.nearest(given, h, family); first != nil {
 				out = append(out, person{append(slices.Clone(first), family...)})
 				used = append(used, h.first, h.last)
 			}
@@ -260,54 +288,56 @@ func (t *text) partOf(h hit, words ...string) bool {
 }
 
 // nearest reads the given name whose label stands closest after the surname's, or just before it.
-func (t *text) nearest(labels []phrase, family hit) []string {
+func (t *text) nearest(labels []phrase, label hit, family []string) []string {
 	var best []string
 	distance := 1 << 30
-	for _, label := range labels {
-		for _, h := range t.label(label) {
-			d := t.words[h.first].cell - t.words[family.last].cell
+	for _, l := range labels {
+		for _, h := range t.label(l) {
+			d := t.words[h.first].cell - t.words[label.last].cell
 			if d < 0 {
 				d = 3 - 2*d
 			}
 			if d > 8 || d >= distance {
 				continue
 			}
-			if v := t.value(h, true); v != nil {
-				best, distance = v, d
+			if v := t.value(h, family); v != nil {
+				best, distance = v[:1], d
 			}
 		}
 	}
 	return best
 }
 
-// value is the name after a label, on its row or the next one; only the first word of
-// it for a given name. A surname printed right before the label of the given name is its whole value.
-func (t *text) value(h hit, first bool) []string {
-	rest := t.rest(h, 2)
-	toks := tokens(rest)
-	i, lines := 0, 0
-	for i < len(toks) {
+// value is the name after a label, on its row or the next ones. Where both labels head
+// the same row, the surname stands before the given name: it is passed over.
+func (t *text) value(h hit, surname []string) []string {
+	toks := tokens(t.rest(h, 3))
+	for i, lines := 0, 0; i < len(toks) && lines < 4; i++ {
 		tok := toks[i]
-		if tok.text == "\n" {
+		switch {
+		case tok.text == "\n":
 			lines++
-		}
-		if tok.word && nameWord(tok) && !skipped[tok.folded] || tok.word && properName(toks, i) {
-			break
-		}
-		if tok.word && !skipped[tok.folded] && !civil[tok.folded] && len(tok.text) > 2 {
+		case tok.word && (nameWord(tok) && !skipped[tok.folded] || properName(toks, i)):
+			p, n := nameAt(row(toks[i:]))
+			if len(p.words) == 0 {
+				return nil
+			}
+			if letters(p.words) == letters(surname) {
+				i += n - 1
+				continue
+			}
+			return p.words
+		case tok.word && len(tok.text) > 2 && !skipped[tok.folded] && !civil[tok.folded]:
 			return nil
 		}
-		i++
 	}
-	if lines > 2 {
-		return nil
+	return nil
+}
+
+// row cuts tokens at the end of their row.
+func row(toks []token) []token {
+	if i := slices.IndexFunc(toks, func(t token) bool { return t.text == "\n" }); i >= 0 {
+		return toks[:i]
 	}
-	p, _ := nameAt(toks[i:])
-	if len(p.words) == 0 {
-		return nil
-	}
-	if first {
-		return p.words[:1]
-	}
-	return p.words
+	return toks
 }

@@ -105,83 +105,136 @@ func (ix *index) rank(t *text, found codes) []candidate {
 	return out
 }
 
-// score adds up what speaks for a type, and takes off what speaks against it.
-func (s signals) score(t *text, seen [][]hit, found codes) candidate {
-	c := candidate{doc: s.doc}
-	heading := s.headings(t, seen, &c)
-	for _, code := range s.codes {
-		if found.has(code) {
-			c.score += codeWeights[code]
-			heading = heading || codeWeights[code] >= titleWeight
-			c.say("%s", found.reason(code))
-		}
-	}
-	marks := s.each(seen, s.marks, markWeights, "mention", t, &c)
-	if n := len(present(seen, s.issuers)); n > 0 {
-		h := seen[present(seen, s.issuers)[0]][0]
-		c.score += issuerWeight + secondIssuer*float64(min(n-1, 2))
-		c.say("émetteur « %s »", t.quote(h))
-	}
-	terms := present(seen, s.terms)
-	c.score += min(maxTerms, termWeight*float64(len(terms)))
-	for _, i := range terms[:min(3, len(terms))] {
-		c.say("terme « %s »", t.quote(seen[i][0]))
-	}
-	if !heading && marks < 2 {
-		c.score *= mentionPenalty
-	}
-	for _, i := range present(seen, s.against) {
-		c.score -= againstWeight
-		if t.standing(seen[i][0]) >= headed {
-			c.score -= againstTitle
-		}
-	}
-	return c
+// tally is a candidate in the making: words that counted once do not count again.
+type tally struct {
+	candidate
+	t       *text
+	seen    [][]hit
+	counted []hit
 }
 
-// headings adds the titles seen, and reports whether one stands as a heading.
-func (s signals) headings(t *text, seen [][]hit, c *candidate) bool {
-	best, bestHit, count := 0.0, hit{}, 0
-	for _, i := range s.titles {
-		for _, h := range seen[i] {
-			worth := t.standing(h) * t.height(h) * (1 - 0.06*float64(h.errors))
+// fresh gives the first place of phrase i among words that have not counted yet.
+func (y *tally) fresh(i int) (hit, bool) {
+	for _, h := range y.seen[i] {
+		if !slices.ContainsFunc(y.counted, func(c hit) bool { return c.first <= h.first && h.last <= c.last }) {
+			return h, true
+		}
+	}
+	return hit{}, false
+}
+
+// say adds a reason: a thing a person can check on the paper.
+func (y *tally) say(format string, args ...any) {
+	if y.doc != nil {
+		y.reasons = append(y.reasons, fmt.Sprintf(format, args...))
+	}
+}
+
+// score adds up what speaks for a type, and takes off what speaks against it.
+func (s signals) score(t *text, seen [][]hit, found codes) candidate {
+	y := tally{candidate: candidate{doc: s.doc}, t: t, seen: seen}
+	sure := y.titles(s.titles)
+	sure = y.codes(s.codes, found) || sure
+	marks := y.marks(s.marks)
+	y.issuers(s.issuers)
+	y.terms(s.terms)
+	if !sure && marks < 2 {
+		y.candidate.score *= mentionPenalty
+	}
+	for _, i := range s.against {
+		if len(seen[i]) == 0 {
+			continue
+		}
+		y.candidate.score -= againstWeight
+		if t.standing(seen[i][0]) >= headed {
+			y.candidate.score -= againstTitle
+		}
+	}
+	return y.candidate
+}
+
+// titles counts the best title, a little the others, and reports whether one stands as a heading.
+func (y *tally) titles(list []int) bool {
+	best, bestHit, others := 0.0, hit{}, -1
+	for _, i := range list {
+		for _, h := range y.seen[i] {
+			worth := y.t.standing(h) * y.t.height(h) * (1 - 0.06*float64(h.errors))
 			if worth > best || worth == best && len(h.phrase.folded) > len(bestHit.phrase.folded) {
 				best, bestHit = worth, h
 			}
+			y.counted = append(y.counted, h)
 		}
-		if len(seen[i]) > 0 {
-			count++
+		if len(y.seen[i]) > 0 {
+			others++
 		}
 	}
-	if count == 0 {
+	if others < 0 {
 		return false
 	}
-	c.score += titleWeight*best + secondTitle*best*min(float64(count-1), 2)
-	c.say("titre « %s »", t.quote(bestHit))
+	y.candidate.score += titleWeight*best + secondTitle*best*float64(min(others, 2))
+	y.say("titre « %s »", y.t.quote(bestHit))
 	return best >= headed
 }
 
-// each adds the phrases seen by decreasing weights, and says how many there were.
-func (s signals) each(seen [][]hit, list []int, weights []float64, what string, t *text, c *candidate) int {
-	there := present(seen, list)
-	for n, i := range there {
-		c.score += weights[min(n, len(weights)-1)]
-		if n < 4 {
-			c.say(what+" « %s »", t.quote(seen[i][0]))
+// codes counts the checked signs, and reports whether one settles the matter.
+func (y *tally) codes(list []catalogue.Code, found codes) bool {
+	sure := false
+	for _, code := range list {
+		if found.has(code) {
+			y.candidate.score += codeWeights[code]
+			sure = sure || codeWeights[code] >= titleWeight
+			y.say("%s", found.reason(code))
 		}
 	}
-	return len(there)
+	return sure
 }
 
-// present are the phrases of the list that were seen, in its order.
-func present(seen [][]hit, list []int) []int {
-	var out []int
+// marks counts the marks, each further one less, and says how many there were.
+func (y *tally) marks(list []int) int {
+	n := 0
 	for _, i := range list {
-		if len(seen[i]) > 0 {
-			out = append(out, i)
+		h, ok := y.fresh(i)
+		if !ok {
+			continue
+		}
+		y.candidate.score += markWeights[min(n, len(markWeights)-1)]
+		y.counted = append(y.counted, h)
+		if n++; n <= 4 {
+			y.say("mention « %s »", y.t.quote(h))
 		}
 	}
-	return out
+	return n
+}
+
+func (y *tally) issuers(list []int) {
+	n := 0
+	for _, i := range list {
+		if len(y.seen[i]) == 0 {
+			continue
+		}
+		if n++; n == 1 {
+			y.candidate.score += issuerWeight
+			y.say("émetteur « %s »", y.t.quote(y.seen[i][0]))
+		} else if n <= 3 {
+			y.candidate.score += secondIssuer
+		}
+	}
+}
+
+func (y *tally) terms(list []int) {
+	points, n := 0.0, 0
+	for _, i := range list {
+		h, ok := y.fresh(i)
+		if !ok {
+			continue
+		}
+		points += termWeight
+		y.counted = append(y.counted, h)
+		if n++; n <= 3 {
+			y.say("terme « %s »", y.t.quote(h))
+		}
+	}
+	y.candidate.score += min(maxTerms, points)
 }
 
 // quote is what the paper prints at a hit. It holds nothing but the phrase, as read.
@@ -191,11 +244,4 @@ func (t *text) quote(h hit) string {
 		return h.phrase.said
 	}
 	return strings.TrimSpace(s)
-}
-
-// say adds a reason, a thing a person can check on the paper.
-func (c *candidate) say(format string, args ...any) {
-	if c.doc != nil {
-		c.reasons = append(c.reasons, fmt.Sprintf(format, args...))
-	}
 }

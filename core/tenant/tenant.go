@@ -60,13 +60,13 @@ var codeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 // Add founds a town with its keys, settings and first catalogue.
 func (r *Registrar) Add(ctx context.Context, code, name string, s Settings, catalogue string) (Founding, error) {
 	if !codeForm.MatchString(code) {
-		return Founding{}, fmt.Errorf("code %q: want small letters, digits and dashes", code)
+		return Founding{}, fmt.Errorf("%w code %q: want small letters, digits and dashes", core.ErrInvalid, code)
 	}
 	if name == "" {
-		return Founding{}, errors.New("a tenant needs a name")
+		return Founding{}, fmt.Errorf("%w name: a tenant needs one", core.ErrInvalid)
 	}
 	if err := s.Validate(); err != nil {
-		return Founding{}, err
+		return Founding{}, fmt.Errorf("%w settings: %w", core.ErrInvalid, err)
 	}
 	f := Founding{Tenant: Tenant{core.NewID[core.TenantID](), code, name}, Settings: s, Catalogue: catalogue, Created: r.now()}
 	var err error

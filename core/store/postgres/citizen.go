@@ -103,3 +103,19 @@ func (s *Store) ReplaceAddresses(ctx context.Context, who core.Access, fresh *ci
 	}
 	return nil
 }
+
+// Citizens lists the town's citizens, oldest first.
+func (s *Store) Citizens(ctx context.Context, tenant core.TenantID) (ids []core.CitizenID, err error) {
+	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT id FROM citizen WHERE tenant_id = $1 ORDER BY created_at, id`, tenant)
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[core.CitizenID])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list citizens: %w", err)
+	}
+	return ids, nil
+}

@@ -166,3 +166,12 @@ func (s *Store) Tenants(ctx context.Context) ([]core.TenantID, error) {
 	}
 	return ids, nil
 }
+
+// Login is the user a database URL names.
+func Login(url string) (string, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return "", errors.New("database URL is malformed")
+	}
+	return cfg.User, nil
+}

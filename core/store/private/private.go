@@ -12,9 +12,9 @@
 // Servers never run as root. Started by root they take the account that owns the
 // data, else the first of postgres, redis and nobody that exists. Where that
 // account cannot enter Dir (a home below /root), everything lies below
-// /var/lib/vaguemestre instead, and Dir/elsewhere is a link to it. A test run by
-// root avoids that with a Dir made by os.MkdirTemp: the directory of t.TempDir
-// lies in one that is closed to others.
+// /var/lib/vaguemestre instead, and Dir/elsewhere is a link to it. Temporary
+// directories are closed too: a test that may be run by root opens its own with
+// mode 0711 first, or data stay behind.
 //
 // Linux only: it relies on parent-death signals and on /proc.
 package private

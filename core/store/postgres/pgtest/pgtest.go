@@ -29,11 +29,7 @@ var (
 	failed error
 )
 
-const (
-	owner    = "vaguemestre_owner"
-	login    = "vaguemestre"
-	template = "vaguemestre_template"
-)
+const template = "vaguemestre_template"
 
 // Main runs a package's tests and stops its server, for TestMain.
 func Main(m *testing.M) {
@@ -47,7 +43,10 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-var dir string
+var (
+	dir    string
+	access postgres.Access // to the template
+)
 
 // begin starts the server and migrates a template database, once a package.
 func begin() error {
@@ -56,24 +55,17 @@ func begin() error {
 	if dir, err = os.MkdirTemp("", "pgtest"); err != nil {
 		return err
 	}
-	p, err := private.StartPostgres(ctx, private.PostgresConfig{Dir: dir, Fsync: true, Superuser: "postgres", Log: slog.New(slog.DiscardHandler)})
+	p, err := private.StartPostgres(ctx, private.PostgresConfig{Dir: dir, Fsync: true, Superuser: postgres.Superuser, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}
 	server.Postgres = p
-	for _, q := range []string{
-		"CREATE ROLE " + owner + " LOGIN CREATEROLE",
-		"CREATE ROLE " + login + " LOGIN",
-		"CREATE DATABASE " + template + " OWNER " + owner,
-	} {
-		if err := exec(ctx, p.URL("postgres", "postgres"), q); err != nil {
-			return err
-		}
-	}
-	if err := exec(ctx, p.URL("postgres", template), "ALTER SCHEMA public OWNER TO "+owner); err != nil {
+	founded, err := postgres.Found(ctx, p.URL, template)
+	if err != nil {
 		return err
 	}
-	return postgres.Migrate(ctx, p.URL(owner, template), login)
+	access = founded
+	return postgres.Migrate(ctx, founded.OwnerURL, founded.Login)
 }
 
 func exec(ctx context.Context, url, query string) error {
@@ -89,7 +81,6 @@ func exec(ctx context.Context, url, query string) error {
 // Database is one test's own.
 type Database struct {
 	URL       string // as the application's login
-	OwnerURL  string
 	SuperURL  string
 	Server    *Server
 	t         testing.TB
@@ -106,17 +97,17 @@ func New(t testing.TB) *Database {
 	}
 	name := "t_" + fmt.Sprintf("%x", random())
 	server.mu.Lock() // a template can be copied by one session at a time
-	err := exec(context.Background(), server.URL("postgres", "postgres"), "CREATE DATABASE "+name+" TEMPLATE "+template+" OWNER "+owner)
+	err := exec(context.Background(), server.URL(postgres.Superuser, "postgres"), "CREATE DATABASE "+name+" TEMPLATE "+template)
 	server.mu.Unlock()
 	if err != nil {
 		t.Fatalf("create database: %v", err)
 	}
-	d := &Database{URL: server.URL(login, name), OwnerURL: server.URL(owner, name), SuperURL: server.URL("postgres", name), Server: &server, t: t, now: time.Now}
+	d := &Database{URL: server.URL(access.Login, name), SuperURL: server.URL(postgres.Superuser, name), Server: &server, t: t, now: time.Now}
 	t.Cleanup(func() {
 		for _, s := range d.closeOnce {
 			s.Close()
 		}
-		_ = exec(context.Background(), server.URL("postgres", "postgres"), "DROP DATABASE "+name+" WITH (FORCE)")
+		_ = exec(context.Background(), server.URL(postgres.Superuser, "postgres"), "DROP DATABASE "+name+" WITH (FORCE)")
 	})
 	return d
 }

@@ -1,0 +1,60 @@
+# One line per habit: `make` lists them. What a target needs and the machine
+# lacks is installed first (.ci/install says what).
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+ARGS     ?=
+CORPUS   ?= ../shared/corpus
+FUZZTIME ?= 30s
+PACKAGES ?= ./...
+# Each package under test may run servers of its own: no more at once than a
+# small machine bears.
+JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+
+.PHONY: help go build run test check vuln race fuzz corpus
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+go:
+	@command -v go >/dev/null || { echo "Go 1.26 or newer is missing: https://go.dev/doc/install"; exit 1; }
+
+build: go ## bin/vaguemestre
+	CGO_ENABLED=0 go build -trimpath -o bin/vaguemestre ./cmd/vaguemestre
+
+run: go ## install what running needs, build, start; ARGS="--http :8080"
+	@.ci/install run
+	@$(MAKE) --no-print-directory build
+	exec bin/vaguemestre run $(ARGS)
+
+test: go ## install what testing needs, run every test; PACKAGES=./core/...
+	@.ci/install test
+	time go test -p $(JOBS) -timeout 15m $(PACKAGES)
+
+# The corpus tests are held to the same rules; deadcode counts what only tests use as used.
+check: go ## format, vet, staticcheck, import rules, unused code
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' $(PACKAGES))); \
+	if [ -n "$$unformatted" ]; then echo "gofmt: not formatted:"; sort -u <<<"$$unformatted"; exit 1; fi
+	go vet -tags corpus $(PACKAGES)
+	go tool staticcheck -tags corpus $(PACKAGES)
+	GOFLAGS=-tags=corpus go tool depguard $(PACKAGES)
+	@echo go tool deadcode -test -tags corpus ./...; \
+	unused=$$(go tool deadcode -test -tags corpus ./...); \
+	if [ -n "$$unused" ]; then echo "$$unused"; exit 1; fi
+
+vuln: go ## known vulnerabilities that our code reaches
+	@.ci/vuln
+
+race: go ## every test under the race detector (needs a C compiler)
+	@.ci/install race
+	time CGO_ENABLED=1 go test -race -p $(JOBS) -timeout 30m $(PACKAGES)
+
+fuzz: go ## every fuzz target in turn; FUZZTIME=30s
+	@.ci/install test
+	@.ci/fuzz $(FUZZTIME)
+
+corpus: go ## read the corpora of others in place; CORPUS=../shared/corpus
+	@test -d "$(CORPUS)" || { echo "no corpus in $(CORPUS): make corpus CORPUS=DIR"; exit 1; }
+	@.ci/install test
+	VAGUEMESTRE_CORPUS="$(abspath $(CORPUS))" go test -count=1 -v -timeout 30m -tags corpus -run Corpus $(PACKAGES) | sed -u -e '/\[no tests to run\]/d' -e '/no tests to run$$/d' -e '/\[no test files\]/d'

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"vaguemestre/cmd/vaguemestre/control"
+)
+
+// The commands that talk to the running process.
+
+func newTenant(c *client) *cobra.Command {
+	var a control.Args
+	add := &cobra.Command{Use: "add", Short: "Found a town, with its keys, settings and the default catalogue", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "tenant/add", a, showFields("id", "code", "name"))
+		}}
+	add.Flags().StringVar(&a.Code, "code", "", "short name: small letters, digits, dashes")
+	add.Flags().StringVar(&a.Name, "name", "", "name as citizens read it")
+	add.Flags().StringVar(&a.Domain, "domain", "", "domain of its secret deposit addresses")
+	list := &cobra.Command{Use: "list", Short: "List the towns", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "tenant/list", control.Args{}, showFields("id", "code", "name"))
+		}}
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name", "domain")), c.jsonFlag(list))
+}
+
+func newCitizen(c *client) *cobra.Command {
+	var a control.Args
+	add := &cobra.Command{Use: "add", Short: "Enrol a citizen: vault, reading consent, deposit address", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "citizen/add", a, showFields("id", "deposit_address"))
+		}}
+	tenantFlag(add, &a)
+	add.Flags().StringVar(&a.Given, "given", "", "given name")
+	add.Flags().StringVar(&a.Family, "family", "", "family name")
+	add.Flags().StringVar(&a.Email, "email", "", "e-mail address")
+	add.Flags().BoolVar(&a.NoReading, "no-reading", false, "no consent to reading: deposits are kept unread and wait for a type chosen by hand")
+
+	address := func(use, short string, fields ...string) *cobra.Command {
+		var a control.Args
+		cmd := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "citizen/address/"+use, a, showFields(fields...))
+		}}
+		citizenFlag(cmd, &a)
+		return c.jsonFlag(required(cmd, "citizen"))
+	}
+	return group("citizen", "Citizens (usagers)",
+		c.jsonFlag(required(add, "tenant", "given", "family", "email")),
+		group("address", "A citizen's secret deposit addresses",
+			address("show", "Show the addresses, revoked ones included (journaled)", "address", "created", "revoked"),
+			address("rotate", "Revoke the addresses in force and make a new one", "deposit_address"),
+			address("revoke", "Revoke the addresses in force: mail to them is refused from now on")))
+}
+
+func newDeposits(c *client) *cobra.Command {
+	var a control.Args
+	list := &cobra.Command{Use: "list", Short: "List what arrived, with its pieces, their states and reasons", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "deposits/list", a, showDeposit) }}
+	tenantFlag(list, &a)
+	return group("deposits", "What arrived (dépôts)", c.jsonFlag(required(list, "tenant")))
+}
+
+func newVault(c *client) *cobra.Command {
+	var a control.Args
+	list := &cobra.Command{Use: "list", Short: "List a citizen's documents", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/list", a, showDocument) }}
+	var output string
+	get := &cobra.Command{Use: "get", Short: "Write a document's original, byte for byte, to stdout or a file", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, a, output) }}
+	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
+	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to a document that arrived unproven", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
+		}}
+	for _, cmd := range []*cobra.Command{list, get, confirm} {
+		citizenFlag(cmd, &a)
+		c.jsonFlag(cmd)
+	}
+	for _, cmd := range []*cobra.Command{get, confirm} {
+		cmd.Flags().StringVar(&a.Document, "document", "", "the document's id")
+	}
+	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
+		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen", "document"))
+}
+
+// get writes to a file only once the whole has arrived.
+func (c *client) get(cmd *cobra.Command, a control.Args, output string) error {
+	running := control.Dial(socketOf(c.home))
+	if output == "" {
+		return running.Get(cmd.Context(), a, cmd.OutOrStdout())
+	}
+	f, err := os.CreateTemp(filepath.Dir(output), ".vaguemestre-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	err = running.Get(cmd.Context(), a, f)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), output)
+}
+
+func newCheck(c *client) *cobra.Command {
+	check := &cobra.Command{Use: "check", Short: "Close the ledger, and read every stored byte once: exit 1 when something is missing", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.verdict(cmd, "check", control.Args{}) }}
+	return c.jsonFlag(check)
+}
+
+func newJournal(c *client) *cobra.Command {
+	var a control.Args
+	verify := &cobra.Command{Use: "verify", Short: "Walk the journal's chains: exit 1 and the first bad entry when one was changed", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.verdict(cmd, "journal/verify", a) }}
+	tenantFlag(verify, &a)
+	return group("journal", "The chained journal of every vault", c.jsonFlag(verify))
+}
+
+// verdict shows a command whose last line says whether all is well.
+func (c *client) verdict(cmd *cobra.Command, name string, a control.Args) error {
+	var last control.Closing
+	out := cmd.OutOrStdout()
+	err := control.Dial(socketOf(c.home)).Call(cmd.Context(), name, a, func(line json.RawMessage) error {
+		last = control.Closing{}
+		if err := json.Unmarshal(line, &last); err != nil {
+			return err
+		}
+		_, err := out.Write(line)
+		return err
+	})
+	if err == nil && !last.Closed {
+		return &silentError{}
+	}
+	return err
+}
+
+func tenantFlag(cmd *cobra.Command, a *control.Args) {
+	cmd.Flags().StringVar(&a.Tenant, "tenant", "", "the town's id or code")
+}
+
+func citizenFlag(cmd *cobra.Command, a *control.Args) {
+	cmd.Flags().StringVar(&a.Citizen, "citizen", "", "the citizen's id")
+}
+
+// showFields prints the named fields of a line, tab separated.
+func showFields(fields ...string) func(io.Writer, json.RawMessage) error {
+	return func(w io.Writer, line json.RawMessage) error {
+		var m map[string]any
+		if err := json.Unmarshal(line, &m); err != nil {
+			return err
+		}
+		parts := make([]string, len(fields))
+		for i, f := range fields {
+			parts[i] = fmt.Sprint(m[f])
+		}
+		_, err := fmt.Fprintln(w, strings.Join(parts, "\t"))
+		return err
+	}
+}
+
+func showDeposit(w io.Writer, line json.RawMessage) error {
+	var d struct {
+		ID, Channel, State, Reason, Received string
+		Pieces                               []struct {
+			N                             int
+			State, Reason, Sentence, Kind string
+		}
+	}
+	if err := json.Unmarshal(line, &d); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "%s  %s  %s  %s %s\n", d.ID, d.Received, d.Channel, d.State, d.Reason)
+	for _, p := range d.Pieces {
+		fmt.Fprintf(w, "  %d  %-5s %-10s %s  %s\n", p.N, p.Kind, p.State, p.Reason, p.Sentence)
+	}
+	return nil
+}
+
+func showDocument(w io.Writer, line json.RawMessage) error {
+	var r control.Row
+	if err := json.Unmarshal(line, &r); err != nil {
+		return err
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return "-"
+		}
+		return *s
+	}
+	valid := "-"
+	if r.ValidUntil != nil {
+		valid = r.ValidUntil.String()
+	}
+	issued := "-"
+	if r.Issued != nil {
+		issued = r.Issued.String()
+	}
+	_, err := fmt.Fprintf(w, "%s  %-30s %3.0f %%  %-24s issued %s  valid until %s  %s, %s  %s\n",
+		r.ID, r.Type, 100*r.Confidence, text(r.Holder), issued, valid, r.State, r.Standing, r.Filename)
+	return err
+}

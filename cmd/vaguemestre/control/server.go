@@ -1,0 +1,187 @@
+// Package control is how the command line talks to the running process: HTTP over a
+// Unix socket that only its owner can open.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"vaguemestre/core"
+	"vaguemestre/core/citizen"
+	"vaguemestre/core/filing"
+	"vaguemestre/core/ledger"
+	"vaguemestre/core/store/postgres"
+	"vaguemestre/core/tenant"
+	"vaguemestre/core/vault"
+)
+
+// Jobs is what the commands call.
+type Jobs struct {
+	Store       *postgres.Store
+	Tenants     *tenant.Registrar
+	Citizens    *citizen.Registrar
+	Vault       *vault.Reader
+	Filer       *filing.Filer
+	Blobs       ledger.Shelves
+	Development bool // the operator may act as the citizen
+}
+
+// Server answers commands.
+type Server struct {
+	jobs     Jobs
+	listener net.Listener
+	http     *http.Server
+	log      *slog.Logger
+}
+
+// Listen binds the socket with mode 0600. One that a killed process left is replaced:
+// the caller holds the home's lock, so nobody else can be serving it.
+func Listen(path string, jobs Jobs, log *slog.Logger) (*Server, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	l, err := listenOwnerOnly(path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	s := &Server{jobs: jobs, listener: l, log: log}
+	mux := http.NewServeMux()
+	for name, command := range s.commands() {
+		mux.Handle("POST /"+name, s.handler(name, command))
+	}
+	mux.HandleFunc("POST /vault/get", s.vaultGet)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
+	return s, nil
+}
+
+// listenOwnerOnly binds where others cannot reach: the home is 0700, and the socket
+// itself 0600 before anyone is told of it.
+func listenOwnerOnly(path string) (net.Listener, error) {
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// Run serves until ctx ends; commands under way may finish.
+func (s *Server) Run(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return s.http.Shutdown(stop)
+}
+
+// Fault is an error as the command line shows it: a stable code and a sentence.
+type Fault struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+func (f *Fault) Error() string { return f.Message }
+
+func usage(format string, args ...any) error {
+	return &Fault{"usage", fmt.Sprintf(format, args...)}
+}
+
+// command answers with lines: each becomes one JSON object on the caller's stdout.
+type command func(ctx context.Context, args Args) (lines []any, err error)
+
+func (s *Server) handler(name string, c command) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		args, err := readArgs(r)
+		var lines []any
+		if err == nil {
+			lines, err = c(r.Context(), args)
+		}
+		if err != nil {
+			s.fail(w, name, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		enc := json.NewEncoder(w)
+		for _, line := range lines {
+			if err := enc.Encode(line); err != nil {
+				panic(http.ErrAbortHandler) // never a truncated answer that looks whole
+			}
+		}
+	})
+}
+
+func readArgs(r *http.Request) (Args, error) {
+	var args Args
+	dec := json.NewDecoder(io.LimitReader(r.Body, 1<<20))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&args); err != nil {
+		return args, usage("the request is malformed")
+	}
+	return args, nil
+}
+
+// fail translates an error once, for the command line.
+func (s *Server) fail(w http.ResponseWriter, name string, err error) {
+	fault, status := &Fault{}, http.StatusUnprocessableEntity
+	switch {
+	case errors.As(err, &fault):
+	case errors.Is(err, core.ErrNotFound):
+		fault, status = &Fault{"not_found", "there is no such tenant, citizen or document"}, http.StatusNotFound
+	case errors.Is(err, core.ErrInvalid):
+		fault = &Fault{"usage", err.Error()}
+	case errors.Is(err, tenant.ErrCodeTaken):
+		fault = &Fault{"code_taken", err.Error()}
+	default:
+		s.log.Error("command failed", "command", name, "err", err)
+		fault, status = &Fault{"accident", "the command failed; the log of the running process says why"}, http.StatusServiceUnavailable
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(fault)
+}
+
+// vaultGet streams one original. A stream that proves broken half-way aborts the
+// connection: the client never takes a part for the whole (REL-13).
+func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
+	args, err := readArgs(r)
+	if err == nil {
+		err = s.asCitizen(args)
+	}
+	if err != nil {
+		s.fail(w, "vault/get", err)
+		return
+	}
+	who, err := s.owner(r.Context(), args, "read")
+	if err != nil {
+		s.fail(w, "vault/get", err)
+		return
+	}
+	item, body, err := s.jobs.Vault.Read(r.Context(), who, core.DocumentID(args.Document), 0)
+	if err != nil {
+		s.fail(w, "vault/get", err)
+		return
+	}
+	defer body.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("X-Filename", safeHeader(item.Opened.FileName))
+	if _, err := io.Copy(w, body); err != nil {
+		s.log.Error("document broke off while being read", "document", args.Document, "err", err)
+		panic(http.ErrAbortHandler)
+	}
+}

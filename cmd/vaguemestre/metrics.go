@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"vaguemestre/channels"
+	"vaguemestre/core"
+	"vaguemestre/queue"
+)
+
+// metrics is what the process counts; nothing in it is personal.
+type metrics struct {
+	registry *prometheus.Registry
+	deposits *prometheus.CounterVec
+	attempts *prometheus.CounterVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		deposits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vaguemestre_deposits_total", Help: "Deposits handed to intake, by channel and outcome (taken, repeat, refused, later).",
+		}, []string{"channel", "outcome"}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "vaguemestre_attempts_total", Help: "Attempts of workers, by noun and outcome (done, refused, later, failed, stale).",
+		}, []string{"noun", "outcome"}),
+	}
+	m.registry.MustRegister(m.deposits, m.attempts, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+func (m *metrics) attempt(noun core.Noun, outcome string) {
+	m.attempts.WithLabelValues(string(noun), outcome).Inc()
+}
+
+// watchQueue reads the queue when the metrics are read.
+func (m *metrics) watchQueue(redis *queue.Redis, bell *queue.Bell) {
+	m.registry.MustRegister(queueCollector{redis, bell})
+}
+
+type queueCollector struct {
+	redis *queue.Redis
+	bell  *queue.Bell
+}
+
+var (
+	queuePending = prometheus.NewDesc("vaguemestre_queue_pending", "Tasks waiting, by lane.", []string{"lane"}, nil)
+	queueActive  = prometheus.NewDesc("vaguemestre_queue_active", "Tasks being worked on, by lane.", []string{"lane"}, nil)
+	bellRung     = prometheus.NewDesc("vaguemestre_bell_rung_total", "Rings sent to Redis.", nil, nil)
+	bellDropped  = prometheus.NewDesc("vaguemestre_bell_dropped_total", "Rings left to the sweeper because Redis was away.", nil, nil)
+)
+
+func (c queueCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{queuePending, queueActive, bellRung, bellDropped} {
+		ch <- d
+	}
+}
+
+func (c queueCollector) Collect(ch chan<- prometheus.Metric) {
+	rung, dropped := c.bell.Counts()
+	ch <- prometheus.MustNewConstMetric(bellRung, prometheus.CounterValue, float64(rung))
+	ch <- prometheus.MustNewConstMetric(bellDropped, prometheus.CounterValue, float64(dropped))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	lanes, err := c.redis.Depth(ctx)
+	if err != nil {
+		return // Redis is away: readiness says so, the scrape goes on
+	}
+	for _, l := range lanes {
+		ch <- prometheus.MustNewConstMetric(queuePending, prometheus.GaugeValue, float64(l.Pending), l.Lane)
+		ch <- prometheus.MustNewConstMetric(queueActive, prometheus.GaugeValue, float64(l.Active), l.Lane)
+	}
+}
+
+// counted is an intake that counts.
+type counted struct {
+	channels.Intake
+	deposits *prometheus.CounterVec
+}
+
+func (m *metrics) count(in channels.Intake) channels.Intake { return counted{in, m.deposits} }
+
+func (c counted) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
+	receipt, err := c.Intake.Accept(ctx, d, bodies...)
+	outcome := "taken"
+	var refusal *core.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		outcome = "refused"
+	case err != nil:
+		outcome = "later"
+	case receipt.Repeat:
+		outcome = "repeat"
+	}
+	c.deposits.WithLabelValues(d.Channel, outcome).Inc()
+	return receipt, err
+}

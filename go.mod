@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/klippa-app/go-pdfium v1.21.4
-	github.com/landlock-lsm/go-landlock v0.11.0
 	github.com/tetratelabs/wazero v1.12.0
 	golang.org/x/sys v0.49.0
 	golang.org/x/text v0.43.0
@@ -107,7 +106,6 @@ require (
 	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 	honnef.co/go/tools v0.8.2 // indirect
-	kernel.org/pub/linux/libs/security/libcap/psx v1.2.77 // indirect
 )
 
 tool (

@@ -29,11 +29,12 @@ type Lease struct {
 
 // Outcome says what an attempt that did not finish its row leaves behind.
 type Outcome struct {
-	Refused  bool          // for good: trying again cannot change it
-	Failed   bool          // for good: tried too often
-	Code     string        // stable code of what went wrong, never an error text
-	Sentence string        // the same for the citizen, for a refusal; in French
-	RetryIn  time.Duration // otherwise: how long to wait before the next attempt
+	Refused   bool          // for good: trying again cannot change it
+	Failed    bool          // for good: tried too often
+	Uncounted bool          // we stopped of our own will: the attempt does not count
+	Code      string        // stable code of what went wrong, never an error text
+	Sentence  string        // the same for the citizen, for a refusal; in French
+	RetryIn   time.Duration // otherwise: how long to wait before the next attempt
 }
 
 // Access says who opens a key, and why. It is journaled before any key is released.

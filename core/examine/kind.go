@@ -3,6 +3,7 @@ package examine
 import (
 	"bytes"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"vaguemestre/core"
@@ -201,10 +202,11 @@ func refusalFor(file []byte) *core.Refusal {
 }
 
 func textFormat(file []byte) format {
-	b := bytes.ToLower(plain(head(file, 4096)))
-	if b == nil {
+	b, ok := plain(head(file, 4096))
+	if !ok {
 		return formatOther
 	}
+	b = bytes.ToLower(b)
 	trimmed := bytes.TrimLeft(b, " \t\r\n")
 	switch {
 	case contains(b, "<!doctype html", "<html", "<head", "<body"):
@@ -234,31 +236,25 @@ func isEmail(text []byte) bool {
 		"mime-version", "subject", "to", "dkim-signature", "x-account-key", "x-mozilla-status"}, string(name))
 }
 
-// plain is b without its byte order mark or, in UTF-16, its zero bytes; nil when b is
-// not text.
-func plain(b []byte) []byte {
+// plain is b without its byte order mark or, in UTF-16, its zero bytes; false when b
+// is not text. Windows-1252 is, as long as most of it is ASCII.
+func plain(b []byte) ([]byte, bool) {
 	b, marked := bytes.CutPrefix(b, []byte("\xef\xbb\xbf"))
 	if !marked && (has(b, "\xff\xfe") || has(b, "\xfe\xff")) {
 		b = bytes.ReplaceAll(b[2:], []byte{0}, nil)
 	}
 	for _, c := range b {
-		if c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\f' && c != '\x1b' {
-			return nil
+		if c < ' ' && strings.IndexByte("\t\n\r\f\x1b", c) < 0 {
+			return nil, false
 		}
 	}
-	if b == nil {
-		return []byte{}
-	}
-	high := 0
+	strange := 0
 	for i := 0; i < len(b); {
 		r, n := utf8.DecodeRune(b[i:])
 		if r == utf8.RuneError && n == 1 {
-			high++ // Windows-1252, or no text at all
+			strange++
 		}
 		i += n
 	}
-	if high*5 > len(b) {
-		return nil
-	}
-	return b
+	return b, strange*5 <= len(b)
 }

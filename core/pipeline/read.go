@@ -129,7 +129,7 @@ func (r *reading) examine(ctx context.Context) error {
 		limits.Kinds = r.settings.Kinds
 	}
 	if r.piece.Sealed.Size > limits.MaxBytes { // told before a byte of it is opened
-		return examine.TooLarge(limits)
+		return examine.TooLarge(limits.MaxBytes)
 	}
 	file, err := r.open(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ package recognise
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sync"
@@ -35,10 +36,10 @@ func New(threshold float64) *Phrases {
 }
 
 // Recognise holds the evidence against the catalogue. Under the threshold, or when the
-// paper resembles something that is none of ours, Type is empty and Guesses ranks the
-// candidates. Holder and dates are those of the type named, or of the best guess, and
-// are what the paper prints: what is not printed stays empty. A date after received is
-// no date of issue; a zero received sets no such bound.
+// paper resembles something that is none of ours, Type is empty; Guesses ranks the
+// candidates, and Confidence is that of the first. Holder and dates are those of the
+// type named, or of the best guess, and are what the paper prints: what is not printed
+// stays empty. A date after received is no date of issue; a zero received sets no such bound.
 func (p *Phrases) Recognise(cat *catalogue.Catalogue, ev core.Evidence, received core.Date) core.Verdict {
 	v := core.Verdict{Producer: producer, Catalogue: cat.Version}
 	t := read(ev)
@@ -49,14 +50,23 @@ func (p *Phrases) Recognise(cat *catalogue.Catalogue, ev core.Evidence, received
 	found := t.codes()
 	ranked := ix.rank(t, found)
 	v.Guesses = guesses(ranked)
-	best, confidence := ranked[0], confidence(ranked, 0)
-	v.Confidence = round(confidence)
-	if best.doc != nil {
-		v.Evidence = best.reasons
-		ix.readings[best.doc.Code].apply(t, found, received, &v)
-		if confidence >= p.threshold {
-			v.Type = best.doc.Code
-		}
+	if ranked[0].like != "" {
+		v.Evidence = []string{fmt.Sprintf("ressemble à « %s », qui n’est pas au référentiel", ranked[0].like)}
+	}
+	best := slices.IndexFunc(ranked, func(c candidate) bool { return c.doc != nil })
+	if best < 0 || ranked[best].score <= 0 {
+		return v
+	}
+	sure := confidence(ranked, best)
+	v.Confidence = round(sure)
+	if best > 0 {
+		return v
+	}
+	v.Evidence = ranked[0].reasons
+	code := ranked[0].doc.Code
+	ix.readings[code].apply(t, found, received, &v)
+	if sure >= p.threshold {
+		v.Type = code
 	}
 	return v
 }

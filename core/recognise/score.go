@@ -44,6 +44,7 @@ type index struct {
 // signals are those of one type or lookalike; phrases by their number in the index.
 type signals struct {
 	doc                                    *catalogue.Type // nil: a lookalike
+	like                                   string          // its label
 	titles, marks, issuers, terms, against []int
 	codes                                  []catalogue.Code
 }
@@ -51,6 +52,7 @@ type signals struct {
 // candidate is a type, or a lookalike, with what speaks for it.
 type candidate struct {
 	doc     *catalogue.Type
+	like    string // label of the lookalike
 	score   float64
 	reasons []string
 }
@@ -74,18 +76,18 @@ func compile(cat *catalogue.Catalogue) *index {
 		}
 		return out
 	}
-	add := func(doc *catalogue.Type, s catalogue.Signals) {
-		ix.docs = append(ix.docs, signals{doc, number(s.Titles), number(s.Marks), number(s.Issuers), number(s.Terms), number(s.Against), s.Codes})
+	add := func(doc *catalogue.Type, like string, s catalogue.Signals) {
+		ix.docs = append(ix.docs, signals{doc, like, number(s.Titles), number(s.Marks), number(s.Issuers), number(s.Terms), number(s.Against), s.Codes})
 	}
 	for _, t := range cat.Types() {
 		if t.Retired || t.System {
 			continue
 		}
-		add(&t, t.Signals)
+		add(&t, "", t.Signals)
 		ix.readings[t.Code] = newReading(t.Reading)
 	}
 	for _, l := range cat.Lookalikes() {
-		add(nil, l.Signals)
+		add(nil, l.Label, l.Signals)
 	}
 	return ix
 }
@@ -132,7 +134,7 @@ func (y *tally) say(format string, args ...any) {
 
 // score adds up what speaks for a type, and takes off what speaks against it.
 func (s signals) score(t *text, seen [][]hit, found codes) candidate {
-	y := tally{candidate: candidate{doc: s.doc}, t: t, seen: seen}
+	y := tally{candidate: candidate{doc: s.doc, like: s.like}, t: t, seen: seen}
 	sure := y.titles(s.titles)
 	sure = y.codes(s.codes, found) || sure
 	marks := y.marks(s.marks)

@@ -116,7 +116,7 @@ func (d *Decoder) Decode(ctx context.Context, kind core.Kind, file []byte, frame
 	}})
 	var exit *confine.ExitError
 	switch {
-	case errors.Is(err, confine.ErrMemory), errors.As(err, &exit) && exit.Code == exitPanic:
+	case errors.Is(err, confine.ErrMemory), errors.As(err, &exit) && exit.Code == exitFatal:
 		// It would be the same next time: the decoder wants more than it may have.
 		return Page{}, tooLarge()
 	case err != nil:
@@ -125,8 +125,9 @@ func (d *Decoder) Decode(ctx context.Context, kind core.Kind, file []byte, frame
 	return o.decodeAnswer(out)
 }
 
-// exitPanic is the status of a Go program that ran out of memory or panicked.
-const exitPanic = 2
+// exitFatal is the status of a Go program that the kernel refused more memory; panics
+// are caught.
+const exitFatal = 2
 
 // fits reports whether a picture has at least one and at most max pixels.
 func fits(width, height, max int) bool {

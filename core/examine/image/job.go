@@ -1,6 +1,7 @@
 package image
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
@@ -118,23 +119,30 @@ func work(in io.Reader, out io.Writer) error {
 }
 
 func readOrder(in io.Reader) (order, []byte, error) {
-	all, err := io.ReadAll(in)
+	r := bufio.NewReader(in)
+	line, err := r.ReadBytes('\n')
 	if err != nil {
 		return order{}, nil, fmt.Errorf("read order: %w", err)
 	}
-	line, file, _ := bytes.Cut(all, []byte{'\n'})
 	var o order
 	if err := json.Unmarshal(line, &o); err != nil {
 		return order{}, nil, fmt.Errorf("decode order: %w", err)
 	}
-	if len(file) != o.Size {
-		return order{}, nil, errors.New("the file did not arrive whole")
+	file := make([]byte, o.Size)
+	if _, err := io.ReadFull(r, file); err != nil {
+		return order{}, nil, fmt.Errorf("read file: %w", err)
 	}
 	return o, file, nil
 }
 
 // decode returns the frame as it is stored, not yet upright (HEIC aside: libheif turns).
-func decode(o order, file []byte) (stdimage.Image, error) {
+// A decoder that panics has met damage.
+func decode(o order, file []byte) (img stdimage.Image, err error) {
+	defer func() {
+		if recover() != nil {
+			img, err = nil, errDamaged
+		}
+	}()
 	r := bytes.NewReader(file)
 	switch o.Kind {
 	case core.KindJPEG:

@@ -20,9 +20,14 @@ import (
 
 func main() {
 	confine.Main(image.Job()) // a confined child goes its own way here
+	os.Exit(execute(untilStopped(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// untilStopped ends with Ctrl-C or SIGTERM; a second one ends the process at once.
+func untilStopped() context.Context {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(execute(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	context.AfterFunc(ctx, stop)
+	return ctx
 }
 
 // execute runs a command line: 0 done, 1 it could not be done, 2 it was asked wrongly.

@@ -58,7 +58,7 @@ func (t Type) doubts() []string {
 	add(t.unanswered(), "its vault retention may find no date to count from: end with a rule on deposited")
 	add(t.Sensitive && len(t.RequestCopy.Retention) == 0, "is sensitive and its request copy has no end")
 	for _, m := range append(slices.Clip(t.Signals.Titles), t.Signals.Marks...) {
-		add(len([]rune(m)) < 3, fmt.Sprintf("phrase %q is too short to mean anything", m))
+		add(len([]rune(m)) < 2, fmt.Sprintf("phrase %q is too short to mean anything", m))
 	}
 	for _, a := range t.Signals.Against {
 		add(slices.Contains(t.Signals.Titles, a) || slices.Contains(t.Signals.Marks, a), fmt.Sprintf("phrase %q speaks both for and against", a))

@@ -116,11 +116,15 @@ func (f file) problems(lines map[string][]int) []error {
 			at("types", i, t.Code, "%s", p)
 		}
 	}
+	groups := map[string]bool{}
 	for i, g := range f.Groups {
+		if groups[g.Code] || seen[g.Code] {
+			at("groups", i, g.Code, "declared twice")
+		}
+		groups[g.Code] = true
 		for _, p := range g.problems(seen) {
 			at("groups", i, g.Code, "%s", p)
 		}
-		seen[g.Code] = true
 	}
 	for i, l := range f.Lookalikes {
 		if l.Label == "" {
@@ -136,19 +140,17 @@ func (f file) problems(lines map[string][]int) []error {
 	return errs
 }
 
-func (g Group) problems(known map[string]bool) []string {
+// problems of a group, types being the codes of the catalogue.
+func (g Group) problems(types map[string]bool) []string {
 	var out []string
 	if !codePattern.MatchString(g.Code) {
 		out = append(out, fmt.Sprintf("code %q: want lower-case letters, digits and _", g.Code))
-	}
-	if known[g.Code] {
-		out = append(out, "declared twice")
 	}
 	if g.Label == "" {
 		out = append(out, "has no label")
 	}
 	for _, code := range g.Types {
-		if _, ok := known[code]; !ok {
+		if !types[code] {
 			out = append(out, fmt.Sprintf("names type %q, which is not in the catalogue", code))
 		}
 	}

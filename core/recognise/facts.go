@@ -24,7 +24,10 @@ var issueLabels = phrases([]string{"fait à", "fait le", "date d'émission", "da
 // what a date says when one of these words stands shortly before it: not when the paper was made.
 var otherwise = words(`ne nee nes naissance birth avant jusquau jusqu echeance limite prelevement preleve prelevee depuis expire expiration expiry valable effet entree embauche anciennete expir
 	inscrit inscription mariage deces compter prochaine prochain naiss debut fin rappel prise sejour decede limite paye payable immatriculation circulation visite loi decret arrete ordonnance article
-	revenus exercice creation commencement clos cloture du au termes convocation rendez releve relevee vers consommation seance loi naissances`)
+	revenus exercice creation commencement clos cloture termes convocation rendez releve relevee vers consommation seance loi naissances`)
+
+// notExpiry are the words that make a date something else than an end of validity.
+var notExpiry = words("ne nee nes naissance naiss birth delivrance delivree delivre issue debut")
 
 // issue is the date the paper bears: after a label of its type, after a label any paper
 // may have, after « Blois, le », or alone on its row. A date to come is none, nor is the
@@ -33,10 +36,10 @@ func (d dates) issue(labels []phrase, expires core.Date) core.Date {
 	fits := func(x dated) bool {
 		return x.day && x.date != expires && (d.received.IsZero() || !d.received.Before(x.date))
 	}
-	if x, ok := d.labelled(labels, fits); ok {
+	if x, ok := d.labelled(labels, otherwise, fits); ok {
 		return x
 	}
-	if x, ok := d.labelled(issueLabels, fits); ok {
+	if x, ok := d.labelled(issueLabels, otherwise, fits); ok {
 		return x
 	}
 	for _, x := range slices.Backward(d.all) {
@@ -61,7 +64,7 @@ func (d dates) expiry(labels []phrase, zone mrz, period core.Period) core.Date {
 	if !zone.expires.IsZero() {
 		return zone.expires
 	}
-	if x, ok := d.labelled(labels, func(x dated) bool { return x.day }); ok {
+	if x, ok := d.labelled(labels, notExpiry, func(x dated) bool { return x.day }); ok {
 		return x
 	}
 	if !period.To.IsZero() && d.validSpan(period) {
@@ -72,10 +75,10 @@ func (d dates) expiry(labels []phrase, zone mrz, period core.Period) core.Date {
 
 // labelled is the first date that a label announces: right after it, or under it in the
 // same place among the dates of the row below.
-func (d dates) labelled(labels []phrase, fits func(dated) bool) (core.Date, bool) {
+func (d dates) labelled(labels []phrase, not map[string]bool, fits func(dated) bool) (core.Date, bool) {
 	for _, label := range labels {
 		for _, h := range d.t.label(label) {
-			if x, ok := d.after(h); ok && fits(x) {
+			if x, ok := d.after(h, not); ok && fits(x) {
 				return x.date, true
 			}
 		}
@@ -83,11 +86,12 @@ func (d dates) labelled(labels []phrase, fits func(dated) bool) (core.Date, bool
 	return core.Date{}, false
 }
 
-// after is the date announced by a label that was hit.
-func (d dates) after(h hit) (dated, bool) {
+// after is the date announced by a label that was hit, unless one of the words that
+// would give it another meaning stands between or just before.
+func (d dates) after(h hit, not map[string]bool) (dated, bool) {
 	last := d.t.words[h.last]
 	cell := d.t.cells[last.cell]
-	if i := h.first - 1; i >= cell.first && otherwise[d.t.folded(i)] && d.t.folded(i) != "du" && d.t.folded(i) != "au" {
+	if i := h.first - 1; i >= cell.first && not[d.t.folded(i)] {
 		return dated{}, false // « prochaine facture »
 	}
 	reach := 45
@@ -96,7 +100,7 @@ func (d dates) after(h hit) (dated, bool) {
 	}
 	for _, x := range d.all {
 		if x.cell == last.cell && x.from >= last.to && x.from-last.to <= reach {
-			if between := cell.raw[last.to:x.from]; !contrary(between) {
+			if between := cell.raw[last.to:x.from]; !contrary(between, not) {
 				return x, true
 			}
 			return dated{}, false
@@ -173,25 +177,28 @@ func (d dates) rank(row []cell, h hit) int {
 	return n
 }
 
-// contrary reports whether words between a label and a date give it another meaning.
-func contrary(between string) bool {
+// contrary reports whether one of those words stands in a piece of text.
+func contrary(between string, not map[string]bool) bool {
 	for _, tok := range tokens(between) {
 		w := tok.folded
 		if _, after, elided := strings.Cut(tok.text, "'"); elided {
 			w = fold(after)
 		}
-		if tok.word && (otherwise[w] || otherwise[tok.folded]) && w != "au" && w != "du" {
+		if tok.word && (not[w] || not[tok.folded]) {
 			return true
 		}
 	}
 	return false
 }
 
+// place is what may follow a date on its row: « , à Nîmes ».
+var place = regexp.MustCompile(`^[ .,]*(?:à \p{Lu}[\p{L}' -]{1,30})?[ .]*$`)
+
 // placed reports whether a date closes a row such as « Blois, le 12 mars 2026 ».
 func (d dates) placed(x dated) bool {
 	raw := d.t.cells[x.cell].raw
 	toks := tokens(raw[:x.from])
-	if len(toks) == 0 || len(toks) > 9 || len(strings.Trim(raw[x.to:], " .,")) > 0 {
+	if len(toks) == 0 || len(toks) > 9 || !place.MatchString(raw[x.to:]) {
 		return false
 	}
 	last := toks[len(toks)-1]
@@ -201,7 +208,7 @@ func (d dates) placed(x dated) bool {
 	if last.folded != "le" && last.text != "," && last.folded != "date" {
 		return false
 	}
-	return !contrary(raw[:x.from]) && !slices.ContainsFunc(toks, func(t token) bool { return t.folded == "du" || t.folded == "au" })
+	return !contrary(raw[:x.from], otherwise) && !slices.ContainsFunc(toks, func(t token) bool { return t.folded == "du" || t.folded == "au" })
 }
 
 // alone reports whether nothing else stands on the row of a date.
@@ -213,7 +220,7 @@ func (d dates) alone(x dated) bool {
 		return false
 	}
 	before, ok := d.t.row(row[0].row - 1)
-	return !ok || !contrary(before[len(before)-1].raw)
+	return !ok || !contrary(before[len(before)-1].raw, otherwise)
 }
 
 // period is what the paper covers, in the first of the forms to be found.

@@ -31,7 +31,6 @@ sylvain sylvaine sylvette sylviane sylvie tania tatiana tea teo teddy thea theo 
 valentin valentine valerie vanessa vera veronique vianney vickie victoire victor victoria vincent violaine violette virginie viviane wael walid wassim wendy wilfried william xavier yacine yael yan yanis yann yannick yara yasmina yasmine yassine
 yohan yolande yoann yohann youcef youssef yves yvette yvon yvonne zachary zahra zakaria zelie zoe zohra zoheir natacha`)
 
-// surnames are given names that are as common as surnames.
-var surnames = words(`martin bernard thomas robert richard simon laurent michel david bertrand vincent andre robin gerard denis mathieu clement roger
-arnaud guillaume benoit gilles remy henri julien gautier charles paul pierre louis germain marie lucas adam aubin valentin alexandre georges leger leon fabre
-blanche colin rose renard marin marion olivier thierry hubert maurice rolland regis jean claude noel auguste ali said diallo salah moussa issa`)
+// surnames are given names that are surnames more often.
+var surnames = words(`martin thomas simon robin andre henry clement roger gautier rolland marin marion aubin valentin germain rose adam rey hubert
+blanche colin renard leger fabre lucas noel leon auguste ali diallo salah moussa issa said arnaud gilles remy regis benoit richard guillaume julien charles`)

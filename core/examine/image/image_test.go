@@ -293,65 +293,88 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestBilevelTIFF: a fax has no grey; several pages of different sizes make a document.
-func TestBilevelTIFF(t *testing.T) {
+// TestPagesOfTIFF: a scan without grey, of several pages of different sizes.
+func TestPagesOfTIFF(t *testing.T) {
 	d := New(Config{})
-	for _, compression := range []string{"Group4", "Fax"} {
-		file := convert(t, "tif", []string{"-threshold", "30%", "-compress", compression}, sheet(160, 80), sheet(80, 200), sheet(400, 400))
-		info, err := d.Info(core.KindTIFF, file)
-		if want := (Info{160, 80, 3}); err != nil || info != want {
-			t.Errorf("%s: info %+v, %v; want %+v", compression, info, err, want)
+	file := convert(t, "tif", []string{"-threshold", "30%", "-compress", "Group4"}, sheet(160, 80), sheet(80, 200), sheet(400, 400))
+	info, err := d.Info(core.KindTIFF, file)
+	if want := (Info{160, 80, 3}); err != nil || info != want {
+		t.Errorf("info %+v, %v; want %+v", info, err, want)
+	}
+	for i, want := range []stdimage.Rectangle{stdimage.Rect(0, 0, 160, 80), stdimage.Rect(0, 0, 80, 200), stdimage.Rect(0, 0, 400, 400)} {
+		p, err := d.Decode(t.Context(), core.KindTIFF, file, i, 0)
+		if err != nil {
+			t.Fatal(err)
 		}
-		for i, want := range []stdimage.Rectangle{stdimage.Rect(0, 0, 160, 80), stdimage.Rect(0, 0, 80, 200), stdimage.Rect(0, 0, 400, 400)} {
-			p, err := d.Decode(t.Context(), core.KindTIFF, file, i, 0)
+		if got := corners(p.Gray); got != "bwww" || p.Gray.Rect != want {
+			t.Errorf("page %d: %s %v, want %v", i, got, p.Gray.Rect, want)
+		}
+	}
+	refusal(t, "damaged_image")(d.Decode(t.Context(), core.KindTIFF, file, 3, 0))
+}
+
+// TestHEICOrientation: libheif turns as the file's properties say, and what it turned
+// must not be turned again; an EXIF remark does not count.
+func TestHEICOrientation(t *testing.T) {
+	d := New(Config{})
+	const mark = 6
+	plain := asHEIC(t, withEXIF(t, core.KindJPEG, asJPEG(t, coloured(sheet(160, 80))), exifBlock(mark)))
+	for _, c := range []struct {
+		property string
+		value    byte
+		want     string
+	}{{"pixi", 0, "bgww"}, {"irot", 0, "bgww"}, {"irot", 1, "gwwb"}, {"irot", 2, "wwbg"}, {"irot", 3, "wbgw"}, {"imir", 1, "gbww"}} {
+		t.Run(fmt.Sprint(c.property, c.value), func(t *testing.T) {
+			// The property "pixi" (bits of each channel) can be spared.
+			file := bytes.Clone(plain)
+			at := bytes.Index(file, []byte("pixi"))
+			if c.property != "pixi" {
+				copy(file[at:], c.property)
+				file[at+4] = c.value
+			}
+			w, h := 160, 80
+			if c.property == "irot" && c.value&1 == 1 {
+				w, h = h, w
+			}
+			info, err := d.Info(core.KindHEIC, file)
+			if want := (Info{w, h, 1}); err != nil || info != want {
+				t.Errorf("info %+v, %v; want %+v", info, err, want)
+			}
+			p, err := d.Decode(t.Context(), core.KindHEIC, file, 0, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := corners(p.Gray); got != "bwww" || p.Gray.Rect != want {
-				t.Errorf("%s, page %d: %s %v, want %v", compression, i, got, p.Gray.Rect, want)
+			if got := corners(p.Gray); got != c.want || p.Width != w || p.Height != h {
+				t.Errorf("%s %dx%d, want %s %dx%d", got, p.Width, p.Height, c.want, w, h)
 			}
-		}
-		refusal(t, "damaged_image")(d.Decode(t.Context(), core.KindTIFF, file, 3, 0))
+		})
 	}
 }
 
-// TestHEICOrientation: what libheif turned must not be turned again.
-func TestHEICOrientation(t *testing.T) {
-	d := New(Config{})
-	for o, want := range map[int]string{1: "bgww", 3: "wwbg", 6: "wbgw", 8: "gwwb"} {
-		file := asHEIC(t, withEXIF(t, core.KindJPEG, asJPEG(t, sheet(160, 80)), exifBlock(o)))
-		w, h := 160, 80
-		if o >= 5 {
-			w, h = h, w
-		}
-		info, err := d.Info(core.KindHEIC, file)
-		if want := (Info{w, h, 1}); err != nil || info != want {
-			t.Errorf("%d: info %+v, %v; want %+v", o, info, err, want)
-		}
-		p, err := d.Decode(t.Context(), core.KindHEIC, file, 0, 0)
-		if err != nil {
-			t.Fatalf("%d: %v", o, err)
-		}
-		if got := corners(p.Gray); got != want || p.Width != w || p.Height != h {
-			t.Errorf("%d: %s %dx%d, want %s %dx%d", o, got, p.Width, p.Height, want, w, h)
-		}
+// coloured is the same picture with a hint of colour, so that encoders keep three
+// channels.
+func coloured(g *stdimage.Gray) stdimage.Image {
+	img := stdimage.NewNRGBA(g.Rect)
+	for i, v := range g.Pix {
+		img.Pix[4*i], img.Pix[4*i+1], img.Pix[4*i+2], img.Pix[4*i+3] = v, v, v-v/16, 255
 	}
+	return img
 }
 
-// TestHEICOddSize: an odd side is coded one pixel longer and cut ("clap").
+// TestHEICOddSize: a picture with odd sides is made of tiles.
 func TestHEICOddSize(t *testing.T) {
 	d := New(Config{})
-	file := asHEIC(t, asJPEG(t, sheet(161, 83)))
+	file := asHEIC(t, asJPEG(t, coloured(sheet(161, 83))))
 	info, err := d.Info(core.KindHEIC, file)
-	if err != nil {
-		t.Fatal(err)
+	if want := (Info{161, 83, 1}); err != nil || info != want {
+		t.Errorf("info %+v, %v; want %+v", info, err, want)
 	}
 	p, err := d.Decode(t.Context(), core.KindHEIC, file, 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Width != info.Width || p.Height != info.Height || info.Width != 161 || info.Height != 83 {
-		t.Errorf("info %+v, page %dx%d", info, p.Width, p.Height)
+	if got := corners(p.Gray); got != "bgww" || p.Width != 161 || p.Height != 83 {
+		t.Errorf("%s %dx%d", got, p.Width, p.Height)
 	}
 }
 
@@ -427,6 +450,8 @@ func TestRefusals(t *testing.T) {
 		{"a JPEG called TIFF", "damaged_image", core.KindTIFF, jpg},
 		{"a PNG bomb", "image_too_large", core.KindPNG, bomb},
 		{"too many pixels", "image_too_large", core.KindJPEG, asJPEG(t, sheet(400, 300))},
+		{"fax TIFF", "unsupported_image", core.KindTIFF, convert(t, "tif", []string{"-threshold", "30%", "-compress", "Fax"}, sheet(160, 80))},
+		{"grey HEIC of tiles", "unsupported_image", core.KindHEIC, asHEIC(t, asJPEG(t, sheet(161, 83)))},
 		{"CMYK TIFF", "unsupported_image", core.KindTIFF, convert(t, "tif", []string{"-colorspace", "CMYK", "-compress", "LZW"}, sheet(160, 80))},
 	} {
 		t.Run(c.name, func(t *testing.T) {

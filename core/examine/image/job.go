@@ -93,6 +93,9 @@ func work(in io.Reader, out io.Writer) error {
 		return err
 	}
 	img, err := decode(o, file)
+	if errors.Is(err, errNative) {
+		return err // ours to mend, not the citizen's
+	}
 	if err != nil {
 		_, err = out.Write([]byte{status(err)})
 		return err
@@ -156,13 +159,29 @@ func decode(o order, file []byte) (img stdimage.Image, err error) {
 	case core.KindTIFF:
 		return decodeTIFF(file, o.Frame, o.MaxPixels)
 	case core.KindHEIC:
-		if heic.Dynamic() == nil {
-			return nil, errors.New("the system's libheif was loaded in place of the sandboxed one: build with -tags nodynamic")
-		}
-		return heic.Decode(r)
+		return decodeHEIC(file)
 	}
 	return nil, fmt.Errorf("%q is not a picture", o.Kind)
 }
+
+// decodeHEIC decodes the primary picture. The library's other errors than "decode" come
+// from what it does not know, such as a grey picture made of tiles.
+func decodeHEIC(file []byte) (stdimage.Image, error) {
+	if heic.Dynamic() == nil {
+		return nil, errNative
+	}
+	img, err := heic.Decode(bytes.NewReader(file))
+	if err != nil && !errors.Is(err, heic.ErrDecode) {
+		return nil, fmt.Errorf("%w: %w", errUnsupported, err)
+	}
+	return img, err
+}
+
+var (
+	errDamaged     = errors.New("damaged picture")
+	errUnsupported = errors.New("unsupported variety of picture")
+	errNative      = errors.New("the system's libheif was loaded in place of the sandboxed one: build with -tags nodynamic")
+)
 
 // status names what a decoder's error means. What is not marked as merely unsupported
 // counts as damage.
@@ -170,7 +189,7 @@ func status(err error) byte {
 	var j jpeg.UnsupportedError
 	var p png.UnsupportedError
 	var t tiff.UnsupportedError
-	if errors.As(err, &j) || errors.As(err, &p) || errors.As(err, &t) {
+	if errors.As(err, &j) || errors.As(err, &p) || errors.As(err, &t) || errors.Is(err, errUnsupported) {
 		return statusUnsupported
 	}
 	return statusDamaged

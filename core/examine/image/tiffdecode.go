@@ -2,7 +2,7 @@ package image
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
 	stdimage "image"
 	"image/jpeg"
 
@@ -11,11 +11,11 @@ import (
 
 // Compressions (TIFF 6.0; technical note 2 for 7).
 const (
+	compressionHuffman = 2
+	compressionFax     = 3
 	compressionOldJPEG = 6
 	compressionJPEG    = 7
 )
-
-var errDamaged = errors.New("damaged picture")
 
 // decodeTIFF decodes one page. JPEG inside TIFF, which the library does not know, is
 // what office scanners write: it is decoded here.
@@ -28,13 +28,19 @@ func decodeTIFF(file []byte, frame, maxPixels int) (stdimage.Image, error) {
 	if w, h := p.size(); !fits(w, h, maxPixels) {
 		return nil, errDamaged
 	}
-	switch p.number(tagCompression, 1) {
+	compression := p.number(tagCompression, 1)
+	switch compression {
 	case compressionOldJPEG:
-		return nil, tiff.UnsupportedError("JPEG of the old kind")
+		return nil, fmt.Errorf("%w: JPEG of the old kind", errUnsupported)
 	case compressionJPEG:
 		return p.decodeJPEG()
 	}
-	return tiff.Decode(p.view())
+	img, err := tiff.Decode(p.view())
+	if err != nil && (compression == compressionHuffman || compression == compressionFax) {
+		// The library reads few of the varieties that fax machines write.
+		return nil, fmt.Errorf("%w: %w", errUnsupported, err)
+	}
+	return img, err
 }
 
 // blocks says how a page is cut up: into strips over its whole width, or into tiles.
@@ -73,7 +79,7 @@ func (p tiffPage) decodeJPEG() (stdimage.Image, error) {
 		return nil, errDamaged
 	}
 	if p.number(tagPlanar, chunky) != chunky {
-		return nil, tiff.UnsupportedError("separate colour planes")
+		return nil, fmt.Errorf("%w: separate colour planes", errUnsupported)
 	}
 	tables, _ := p.raw(tagJPEGTables)
 	w, h := p.size()

@@ -159,13 +159,15 @@ func (s *Sandbox) start() {
 	if s.err = checkGuest(debug.ReadBuildInfo()); s.err != nil {
 		return
 	}
-	err := errors.New("no cache directory configured")
 	if s.cfg.CacheDir != "" {
-		err = s.compile(s.cfg.CacheDir)
+		s.err = s.compile(s.cfg.CacheDir)
 	}
-	if err != nil {
-		s.log.Warn("pdf sandbox compiles without cache", "err", err)
+	if s.pool == nil && s.ctx.Err() == nil {
+		s.log.Warn("pdf sandbox compiles without cache", "err", s.err)
 		s.err = s.compile("")
+	}
+	if s.ctx.Err() != nil {
+		s.err = errClosed
 	}
 	if s.err == nil {
 		s.refill()

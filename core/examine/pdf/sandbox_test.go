@@ -115,6 +115,21 @@ func TestClosedSandboxIsAnAccident(t *testing.T) {
 	}
 }
 
+func TestCloseDoesNotWaitForTheCompiler(t *testing.T) {
+	s := New(Config{}, slog.New(slog.DiscardHandler)) // no cache: seconds of work
+	time.Sleep(20 * time.Millisecond)
+	begin := time.Now()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > time.Second {
+		t.Errorf("closed after %v", took)
+	}
+	if err := s.Ready(); !errors.Is(err, errClosed) {
+		t.Errorf("ready: %v, want %v", err, errClosed)
+	}
+}
+
 func TestCompileCacheMustBePrivate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	if err := private(dir); err != nil {

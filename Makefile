@@ -12,7 +12,7 @@ PACKAGES ?= ./...
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run test check vuln race fuzz corpus
+.PHONY: help go build run test check vuln race fuzz corpus bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,3 +58,7 @@ corpus: go ## read the corpora of others in place; CORPUS=../shared/corpus
 	@test -d "$(CORPUS)" || { echo "no corpus in $(CORPUS): make corpus CORPUS=DIR"; exit 1; }
 	@.ci/install test
 	VAGUEMESTRE_CORPUS="$(abspath $(CORPUS))" go test -count=1 -v -timeout 30m -tags corpus -run Corpus $(PACKAGES) | sed -u -e '/\[no tests to run\]/d' -e '/no tests to run$$/d' -e '/\[no test files\]/d'
+
+bench: go ## accepted mails a second, time to filed, memory; docs/performance.md says how to read it
+	@.ci/install test
+	go test -run '^$$' -bench 'Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre

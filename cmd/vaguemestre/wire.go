@@ -65,7 +65,7 @@ type part struct {
 
 // blobStore is what a placement of sealed bytes offers all jobs together.
 type blobStore interface {
-	intake.Blobs
+	vault.Blobs
 	ledger.Store
 }
 

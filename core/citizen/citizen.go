@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"vaguemestre/core"
-	"vaguemestre/core/intake"
+	"vaguemestre/core/address"
 	"vaguemestre/core/vault"
 )
 
@@ -109,11 +109,11 @@ func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string
 	if e.Identity, err = r.keys.Box(ctx, tenant, e.ID, plain); err != nil {
 		return "", "", fmt.Errorf("seal identity: %w", err)
 	}
-	address, shown, err := r.mint(ctx, tenant, e.ID, domain)
+	fresh, shown, err := r.mint(ctx, tenant, e.ID, domain)
 	if err != nil {
 		return "", "", err
 	}
-	e.Address = address
+	e.Address = fresh
 	if err := r.store.AddCitizen(ctx, e); err != nil {
 		return "", "", fmt.Errorf("add citizen: %w", err)
 	}
@@ -121,8 +121,8 @@ func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string
 }
 
 func (r *Registrar) mint(ctx context.Context, tenant core.TenantID, id core.CitizenID, domain string) (Address, string, error) {
-	shown := intake.Mint(r.index, domain)
-	hash, ok := intake.Hash(r.index, shown)
+	shown := address.Mint(r.index, domain)
+	hash, ok := address.Hash(r.index, shown)
 	if !ok {
 		return Address{}, "", fmt.Errorf("deposit domain %q makes no address", domain)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/address"
 	"vaguemestre/core/vault"
 )
 
@@ -23,15 +24,7 @@ type Record struct {
 	TrustReason string
 	Fingerprint []byte // the same one is the same deposit
 	Envelope    []byte // Envelope as JSON, sealed under the first body's key
-	Bodies      []Body
-}
-
-// Body is a sealed body of a deposit.
-type Body struct {
-	Type   string
-	Sealed core.Sealed
-	Digest []byte // of the sealed bytes
-	Meta   []byte // core.PieceMeta as JSON, sealed under the body's key
+	Bodies      []core.SealedBody
 }
 
 // Envelope is what the channel knew besides the bodies.
@@ -52,20 +45,13 @@ type Store interface {
 	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
 }
 
-// Blobs keeps the sealed bytes.
-type Blobs interface {
-	vault.Blobs
-	// Delete forgets bytes that no row names; a repeat is no error.
-	Delete(ctx context.Context, ref core.Ref) error
-}
-
 // Bell wakes a worker. It never blocks or fails: the sweeper rings again.
 type Bell interface{ Ring(core.Step) }
 
 // Intake is the one way in, behind every channel.
 type Intake struct {
 	store Store
-	blobs Blobs
+	blobs vault.Blobs
 	index vault.Index
 	bell  Bell
 	log   *slog.Logger
@@ -80,14 +66,14 @@ type sealer struct {
 }
 
 // New builds the intake.
-func New(store Store, blobs Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {
+func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {
 	return &Intake{store: store, blobs: blobs, index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
 }
 
 // Locate says whose address this is; core.ErrNotFound when it is unknown, revoked or
 // expired: the three cannot be told apart.
-func (i *Intake) Locate(ctx context.Context, address string) (core.Address, error) {
-	hash, ok := Hash(i.index, address)
+func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
+	hash, ok := address.Hash(i.index, to)
 	if !ok {
 		return core.Address{}, core.ErrNotFound
 	}
@@ -145,24 +131,24 @@ func trust(d core.Deposit) (core.Trust, string) {
 	return core.T0, "nothing_proven"
 }
 
-func (i *Intake) body(ctx context.Context, seal *vault.IntakeSealer, tenant core.TenantID, b core.Body) (vault.Key, Body, []byte, error) {
+func (i *Intake) body(ctx context.Context, seal *vault.IntakeSealer, tenant core.TenantID, b core.Body) (vault.Key, core.SealedBody, []byte, error) {
 	object := core.NewID[core.ObjectID]()
 	key, wrapped, err := seal.NewKey(object)
 	if err != nil {
-		return nil, Body{}, nil, err
+		return nil, core.SealedBody{}, nil, err
 	}
 	s, err := vault.SealTo(ctx, i.blobs, key, tenant, object, b.R)
 	if err != nil {
-		return nil, Body{}, nil, err
+		return nil, core.SealedBody{}, nil, err
 	}
-	out := Body{Type: b.Type, Digest: s.Digest, Sealed: core.Sealed{Object: object, Ref: s.Ref, Size: s.Size, Wrapped: wrapped}}
+	out := core.SealedBody{Type: b.Type, Digest: s.Digest, Sealed: core.Sealed{Object: object, Ref: s.Ref, Size: s.Size, Wrapped: wrapped}}
 	meta, err := json.Marshal(core.PieceMeta{FileName: b.Name, DeclaredType: b.Type, SHA256: hex.EncodeToString(s.SHA256)})
 	if err == nil {
 		out.Meta, err = key.Seal(tenant, object, vault.LabelMeta, meta)
 	}
 	if err != nil {
-		i.forget(Record{Bodies: []Body{out}})
-		return nil, Body{}, nil, fmt.Errorf("seal metadata: %w", err)
+		i.forget(Record{Bodies: []core.SealedBody{out}})
+		return nil, core.SealedBody{}, nil, fmt.Errorf("seal metadata: %w", err)
 	}
 	return key, out, s.SHA256, nil
 }

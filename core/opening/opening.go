@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"vaguemestre/core"
-	"vaguemestre/core/intake"
 	"vaguemestre/core/vault"
 )
 
@@ -34,7 +33,7 @@ type Deposit struct {
 	Trust    core.Trust
 	Received time.Time
 	Envelope []byte
-	Bodies   []intake.Body
+	Bodies   []core.SealedBody
 }
 
 // Piece is a new piece of a deposit.
@@ -68,13 +67,13 @@ type Keys interface {
 type Opener struct {
 	deposits Deposits
 	keys     Keys
-	blobs    intake.Blobs
+	blobs    vault.Blobs
 	splitter Splitter
 	log      *slog.Logger
 }
 
 // New builds the opener.
-func New(deposits Deposits, keys Keys, blobs intake.Blobs, splitter Splitter, log *slog.Logger) *Opener {
+func New(deposits Deposits, keys Keys, blobs vault.Blobs, splitter Splitter, log *slog.Logger) *Opener {
 	return &Opener{deposits, keys, blobs, splitter, log}
 }
 
@@ -112,7 +111,7 @@ func (d Deposit) access(lease core.Lease) core.Access {
 	return core.Access{Tenant: d.Tenant, Vault: d.Vault, Actor: "pipeline", Act: "open", Purpose: "open_deposit", Object: string(d.ID), Lease: &lease}
 }
 
-func wrapped(bodies []intake.Body) []vault.Wrapped {
+func wrapped(bodies []core.SealedBody) []vault.Wrapped {
 	out := make([]vault.Wrapped, len(bodies))
 	for i, b := range bodies {
 		out[i] = vault.Wrapped{Object: b.Sealed.Object, Bytes: b.Sealed.Wrapped}
@@ -127,7 +126,7 @@ type run struct {
 	out     Opened
 }
 
-func (r *run) body(ctx context.Context, body intake.Body, key vault.Key) error {
+func (r *run) body(ctx context.Context, body core.SealedBody, key vault.Key) error {
 	d := r.deposit
 	rewrapped, err := r.keys.Wrap(ctx, d.Tenant, d.Vault, body.Sealed.Object, key)
 	if err != nil {
@@ -154,7 +153,7 @@ func (r *run) body(ctx context.Context, body intake.Body, key vault.Key) error {
 }
 
 // whole: a body that is a file itself becomes a piece over the same bytes.
-func (r *run) whole(body intake.Body, wrapped []byte) error {
+func (r *run) whole(body core.SealedBody, wrapped []byte) error {
 	sealed := body.Sealed
 	sealed.Wrapped = wrapped
 	r.add(sealed, body.Digest, body.Meta)

@@ -17,6 +17,8 @@ type Blobs interface {
 	Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error)
 	// Open streams stored bytes; core.ErrNotFound when they are not there.
 	Open(ctx context.Context, ref core.Ref) (io.ReadCloser, error)
+	// Delete forgets bytes that no row names; a repeat is no error.
+	Delete(ctx context.Context, ref core.Ref) error
 }
 
 // Stored is what sealing a stream into the blob store left.

@@ -105,7 +105,7 @@ func (s *Store) Deposit(ctx context.Context, lease core.Lease) (opening.Deposit,
 		if err != nil {
 			return err
 		}
-		d.Bodies, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (b intake.Body, err error) {
+		d.Bodies, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (b core.SealedBody, err error) {
 			err = r.Scan(&b.Type, &b.Sealed.Object, &b.Sealed.Ref, &b.Sealed.Size, &b.Digest, &b.Sealed.Wrapped, &b.Meta)
 			return b, err
 		})

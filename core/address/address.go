@@ -1,4 +1,6 @@
-package intake
+// Package address owns the form of secret deposit addresses: how one is made, and the
+// keyed hash under which it is found again.
+package address
 
 import (
 	"crypto/rand"

@@ -126,7 +126,7 @@ func New(cfg Config, log *slog.Logger) *Examiner {
 	return &Examiner{
 		pdf:    pdf.New(pdf.Config{CacheDir: cfg.CacheDir, Documents: cfg.Concurrency, Memory: cfg.Memory}, log),
 		images: image.New(image.Config{Memory: cfg.Memory}),
-		reader: ocr.New(ocr.Config{Program: cfg.Tesseract, Memory: cfg.Memory}),
+		reader: ocr.New(ocr.Config{Tesseract: cfg.Tesseract, Memory: cfg.Memory}),
 		slots:  make(chan struct{}, cfg.Concurrency),
 	}
 }

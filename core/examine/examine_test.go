@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	stdimage "image"
+	"image/jpeg"
+	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -315,5 +318,49 @@ func TestAccidentsAreNotRefusals(t *testing.T) {
 	<-gone.Done()
 	if _, err := e.Examine(gone, pdftest.Text(letter), Limits{}, true); !errors.Is(err, context.DeadlineExceeded) || refusalCode(err) != "" {
 		t.Errorf("out of time: %v", err)
+	}
+}
+
+// The same page by every way it may come: as text, scanned, photographed.
+func TestPageIsReadForReal(t *testing.T) {
+	doc, err := base.pdf.Open(t.Context(), pdftest.Text(letter))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer doc.Close()
+	page, _, err := doc.Draw(t.Context(), 1, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := encoded(t, func(w io.Writer) error { return jpeg.Encode(w, page, nil) })
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "photo.jpg"), photo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "heif-enc", "-o", filepath.Join(dir, "photo.heic"), filepath.Join(dir, "photo.jpg")).CombinedOutput(); err != nil {
+		t.Fatalf("heif-enc: %v: %s", err, out)
+	}
+	heic, err := os.ReadFile(filepath.Join(dir, "photo.heic"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		file   []byte
+		kind   core.Kind
+		source string
+	}{
+		"text":  {pdftest.Text(letter), core.KindPDF, core.SourceLayer},
+		"scan":  {pdftest.Scan(page), core.KindPDF, core.SourceOCR},
+		"photo": {photo, core.KindJPEG, core.SourceOCR},
+		"heic":  {heic, core.KindHEIC, core.SourceOCR},
+	} {
+		got, err := examiner(nil, nil).Examine(t.Context(), c.file, Limits{}, true)
+		if err != nil || got.Kind != c.kind || got.Pages != 1 || len(got.Text) != 1 || got.Text[0].Source != c.source {
+			t.Errorf("%s: %+v, %v", name, got, err)
+			continue
+		}
+		if text := got.Text[0].Text; !strings.Contains(text, "Attestation de domicile de Camille Durand") || !strings.Contains(text, "3 août 2026") {
+			t.Errorf("%s: read as %q", name, text)
+		}
 	}
 }

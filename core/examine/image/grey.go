@@ -114,6 +114,15 @@ func shrunk(width, height, maxSide int) (int, int) {
 	return scale(width), scale(height)
 }
 
+// Shrink returns src no longer than maxSide on its longer side, or src itself when it
+// is short enough or maxSide is 0.
+func Shrink(src *stdimage.Gray, maxSide int) *stdimage.Gray {
+	if w, h := shrunk(src.Rect.Dx(), src.Rect.Dy(), maxSide); w == src.Rect.Dx() && h == src.Rect.Dy() {
+		return src
+	}
+	return shrink(greyRows(src), maxSide)
+}
+
 // shrink averages over the area that each new pixel covers, which keeps thin strokes
 // that picking pixels would lose.
 func shrink(src rows, maxSide int) *stdimage.Gray {
@@ -180,9 +189,10 @@ func shares(from, to int) []share {
 	return s
 }
 
-// turn applies an EXIF orientation (CIPA DC-008, tag 0x0112): 1 to 8, where 2, 4, 5
-// and 7 are mirrored. Anything else leaves the picture as it is.
-func turn(src *stdimage.Gray, orientation int) *stdimage.Gray {
+// Turn applies an EXIF orientation (CIPA DC-008, tag 0x0112): 3 turns by half, 6 a
+// quarter clockwise, 8 a quarter back; 2, 4, 5 and 7 are mirrored. Anything else leaves
+// the picture as it is.
+func Turn(src *stdimage.Gray, orientation int) *stdimage.Gray {
 	if orientation <= 1 || orientation > 8 {
 		return src
 	}

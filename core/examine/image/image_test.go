@@ -177,7 +177,7 @@ func TestOrientation(t *testing.T) {
 		if o >= 5 {
 			w, h = h, w
 		}
-		if got := corners(turn(stored, o)); got != upright[o] {
+		if got := corners(Turn(stored, o)); got != upright[o] {
 			t.Errorf("turn %d: %s, want %s", o, got, upright[o])
 		}
 		for kind, plain := range files {

@@ -105,7 +105,7 @@ func work(in io.Reader, out io.Writer) error {
 		_, err = out.Write([]byte{statusTooLarge})
 		return err
 	}
-	page := turn(shrink(greyRows(img), o.MaxSide), o.Orientation)
+	page := Turn(shrink(greyRows(img), o.MaxSide), o.Orientation)
 	width, height := b.Dx(), b.Dy()
 	if o.Orientation >= 5 {
 		width, height = height, width

@@ -121,7 +121,7 @@ func (w *Worker) handle(ctx context.Context, task *asynq.Task) {
 	log := w.log.With("tenant", step.Tenant, "noun", step.Noun, "id", step.ID, "attempt", step.Attempt)
 	defer recovered(log)
 	if err := w.run(ctx, step); err != nil && !errors.Is(err, core.ErrNotDue) {
-		log.Warn("step ended with an error", "code", code(err), "type", innermost(err))
+		log.Warn("step ended with an error", "cause", core.Cause(err))
 	}
 }
 
@@ -137,35 +137,6 @@ func recovered(log *slog.Logger) {
 		reason = fault.Error()
 	}
 	log.Error("step panicked", "reason", reason, "stack", string(debug.Stack()))
-}
-
-// code names an error without quoting it: its text may speak of the document.
-func code(err error) string {
-	var refusal *core.Refusal
-	switch {
-	case errors.As(err, &refusal):
-		return refusal.Code
-	case errors.Is(err, core.ErrStale):
-		return "stale"
-	case errors.Is(err, core.ErrNotFound):
-		return "not_found"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.Is(err, context.Canceled):
-		return "interrupted"
-	}
-	return "error"
-}
-
-// innermost is the type of the error everything else is wrapped around.
-func innermost(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return fmt.Sprintf("%T", err)
-		}
-		err = inner
-	}
 }
 
 // breather makes the worker's connection wait a little after each failure: asynq

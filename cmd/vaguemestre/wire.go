@@ -15,6 +15,7 @@ import (
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
+	"vaguemestre/core"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
@@ -270,7 +271,7 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 	for {
 		deleted, err := ledger.Collect(ctx, s, p.blobs, p.now())
 		if err != nil && ctx.Err() == nil {
-			p.log.Error("collect orphaned blobs", "err", err)
+			p.log.Error("collect orphaned blobs", "cause", core.Cause(err))
 		}
 		if deleted > 0 {
 			p.log.Info("orphaned blobs collected", "n", deleted)

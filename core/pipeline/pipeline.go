@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"time"
 
 	"vaguemestre/core"
@@ -78,7 +79,11 @@ func (r *Runner) Run(ctx context.Context, step core.Step) error {
 		defer cancel()
 		return r.settle(ctx, lease, core.Outcome{Uncounted: true, Code: "stopped"})
 	}
-	return r.settle(ctx, lease, outcome(err, lease.Attempt))
+	o := outcome(err, lease.Attempt)
+	if !o.Refused {
+		r.log.Warn("step ended with an error", "noun", lease.Noun, "id", lease.ID, "attempt", lease.Attempt, "cause", core.Cause(err))
+	}
+	return r.settle(ctx, lease, o)
 }
 
 func (r *Runner) do(ctx context.Context, lease core.Lease) error {
@@ -132,7 +137,7 @@ func (r *Runner) hold(ctx context.Context, lease core.Lease, f func(context.Cont
 			}
 		}
 	}()
-	err := guard(func() error { return f(ctx) })
+	err := r.guard(func() error { return f(ctx) })
 	close(done)
 	if cause := context.Cause(ctx); err != nil && errors.Is(cause, core.ErrStale) {
 		return core.ErrStale
@@ -143,9 +148,11 @@ func (r *Runner) hold(ctx context.Context, lease core.Lease, f func(context.Cont
 // errPanic: a bug met a file. The piece fails like any other attempt; the worker lives.
 var errPanic = errors.New("panic")
 
-func guard(f func() error) (err error) {
+// guard logs where the panic came from; its value could quote the file.
+func (r *Runner) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			r.log.Error("step panicked", "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			err = errPanic
 		}
 	}()

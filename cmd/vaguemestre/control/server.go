@@ -148,7 +148,7 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	case errors.Is(err, tenant.ErrCodeTaken):
 		fault = &Fault{"code_taken", err.Error()}
 	default:
-		s.log.Error("command failed", "command", name, "err", err)
+		s.log.Error("command failed", "command", name, "cause", core.Cause(err))
 		fault, status = &Fault{"accident", "the command failed; the log of the running process says why"}, http.StatusServiceUnavailable
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -181,7 +181,7 @@ func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Filename", safeHeader(item.Opened.FileName))
 	if _, err := io.Copy(w, body); err != nil {
-		s.log.Error("document broke off while being read", "document", args.Document, "err", err)
+		s.log.Error("document broke off while being read", "document", args.Document, "cause", core.Cause(err))
 		panic(http.ErrAbortHandler)
 	}
 }

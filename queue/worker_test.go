@@ -81,7 +81,7 @@ func TestErrorsAndPanicsStayHere(t *testing.T) {
 	}
 	said := log.String()
 	for _, want := range []string{
-		"code=error type=*errors.errorString", "code=too_large type=*core.Refusal", "code=stale",
+		`cause="error *errors.errorString"`, `cause="too_large *core.Refusal"`, `cause="stale `,
 		"reason=string stack=", `reason="runtime error: index out of range [7] with length 0" stack=`,
 		"worker_test.go", "tenant=" + string(steps[0].Tenant), "id=" + steps[0].ID, "attempt=1",
 	} {

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"vaguemestre/core"
@@ -36,6 +37,7 @@ type Jobs struct {
 
 // Server answers commands.
 type Server struct {
+	path     string
 	jobs     Jobs
 	listener net.Listener
 	http     *http.Server
@@ -52,7 +54,7 @@ func Listen(path string, jobs Jobs, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}
-	s := &Server{jobs: jobs, listener: l, log: log}
+	s := &Server{path: path, jobs: jobs, listener: l, log: log}
 	mux := http.NewServeMux()
 	for name, command := range s.commands() {
 		mux.Handle("POST /"+name, s.handler(name, command))
@@ -62,14 +64,25 @@ func Listen(path string, jobs Jobs, log *slog.Logger) (*Server, error) {
 	return s, nil
 }
 
-// listenOwnerOnly binds where others cannot reach: the home is 0700, and the socket
-// itself 0600 before anyone is told of it.
+// listenOwnerOnly binds in a folder nobody else can enter and moves the socket to its
+// place once it is 0600: at no instant could another account connect.
 func listenOwnerOnly(path string) (net.Listener, error) {
-	l, err := net.Listen("unix", path)
+	closed, err := os.MkdirTemp(filepath.Dir(path), ".control-*") // 0700
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	defer os.RemoveAll(closed)
+	bound := filepath.Join(closed, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: bound, Net: "unix"})
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	err = os.Chmod(bound, 0o600)
+	if err == nil {
+		err = os.Rename(bound, path)
+	}
+	if err != nil {
 		l.Close()
 		return nil, err
 	}
@@ -85,6 +98,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 	}
+	os.Remove(s.path)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return s.http.Shutdown(stop)

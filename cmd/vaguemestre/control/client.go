@@ -21,8 +21,13 @@ type Client struct{ http http.Client }
 func Dial(socket string) *Client {
 	return &Client{http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			short, done, err := reach(socket)
+			if err != nil {
+				return nil, err
+			}
+			defer done()
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
+			return d.DialContext(ctx, "unix", short)
 		},
 	}}}
 }

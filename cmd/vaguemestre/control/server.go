@@ -73,7 +73,12 @@ func listenOwnerOnly(path string) (net.Listener, error) {
 	}
 	defer os.RemoveAll(closed)
 	bound := filepath.Join(closed, "s")
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: bound, Net: "unix"})
+	short, done, err := reach(bound)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"vaguemestre/core"
+	"vaguemestre/core/examine/confine"
 	"vaguemestre/core/examine/image"
 	"vaguemestre/core/examine/ocr"
 	"vaguemestre/core/examine/pdf"
@@ -36,6 +37,7 @@ const (
 	SkippedTextPages   = "text_page_limit"    // more pages than are read
 	SkippedPageDamaged = "page_damaged"
 	SkippedPageTime    = "page_timeout" // a page took too long; it and the later ones are not read
+	SkippedOCRTime     = "ocr_timeout"  // a page was looked at too long, and given up
 	SkippedSmall       = "too_small_to_read"
 )
 
@@ -44,9 +46,9 @@ const (
 	ocrPages  = 3  // of a document, looked at at most
 	// ocrDPI suffices: 150 dpi found every field that 300 dpi found, in half the time.
 	ocrDPI = 150
-	// photoSide is the long side of a photo as it is looked at: an A4 page that fills
-	// three quarters of it is at 165 dpi.
-	photoSide = 2600
+	// photoSide is the long side of a photo as it is looked at: an A4 page at 200 dpi.
+	// Package ocr reads nothing larger.
+	photoSide = 2340
 	// fewLetters: a page with less of a text layer is looked at too. It may be a scan
 	// that bears a stamp, or the name of the app that made it.
 	fewLetters = 40
@@ -97,7 +99,8 @@ type imageDecoder interface {
 	Decode(ctx context.Context, kind core.Kind, file []byte, frame, maxSide int) (image.Page, error)
 }
 
-// textReader reads printed text off a picture; "" when it finds none.
+// textReader reads printed text off a picture; "" when it finds none. A dpi of 0 takes
+// the picture for a whole A4 sheet.
 type textReader interface {
 	Read(ctx context.Context, page *stdimage.Gray, dpi int) (string, error)
 }
@@ -107,7 +110,7 @@ type Config struct {
 	CacheDir    string // keeps the compiled PDF sandbox between runs; see pdf.Config [none]
 	Concurrency int    // files examined at once [2]
 	Memory      int64  // of one parser, in bytes [512 MiB]
-	Tesseract   string // path of the program [found by package ocr]
+	Tesseract   string // path of the program [looked up in PATH]
 }
 
 // Examiner examines files. It is safe for concurrent use.
@@ -277,18 +280,11 @@ func (e *Examiner) picture(ctx context.Context, r *reading, file []byte, limits 
 		if err != nil {
 			return fmt.Errorf("decode: %w", err)
 		}
-		if err := r.look(ctx, page.Gray, guessDPI(page.Gray), frame+1, ""); err != nil {
+		if err := r.look(ctx, page.Gray, 0, frame+1, ""); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// guessDPI takes a picture for an A4 page: what it says of its own resolution is
-// mostly a camera's constant.
-func guessDPI(img *stdimage.Gray) int {
-	long := max(img.Rect.Dx(), img.Rect.Dy())
-	return min(300, max(70, long*254/2970))
 }
 
 // reading is evidence in the making.
@@ -337,14 +333,13 @@ func (r *reading) page(ctx context.Context, doc *pdf.Document, page int) error {
 // look reads a page off its picture, and keeps the layer where that says more.
 func (r *reading) look(ctx context.Context, img *stdimage.Gray, dpi, page int, layer string) error {
 	r.looked++
-	var text string
-	if !blank(img) {
-		var err error
-		if text, err = r.reader.Read(ctx, img, dpi); err != nil {
-			return fmt.Errorf("read page %d: %w", page, err)
-		}
-	}
-	if letters(text) == 0 {
+	text, err := r.reader.Read(ctx, img, dpi)
+	switch {
+	case errors.Is(err, confine.ErrTime), errors.Is(err, confine.ErrMemory):
+		r.skip(SkippedOCRTime) // it would be no better next time
+	case err != nil:
+		return fmt.Errorf("read page %d: %w", page, err)
+	case letters(text) == 0:
 		r.skip(SkippedOCREmpty)
 	}
 	if letters(layer) >= letters(text) {
@@ -363,18 +358,4 @@ func letters(s string) int {
 		}
 	}
 	return n
-}
-
-// blank says whether a page is of one shade, near enough: nothing is printed on it.
-func blank(img *stdimage.Gray) bool {
-	lightest, darkest := byte(0), byte(255)
-	for y := range img.Rect.Dy() {
-		for _, v := range img.Pix[y*img.Stride:][:img.Rect.Dx()] {
-			lightest, darkest = max(lightest, v), min(darkest, v)
-		}
-		if lightest > darkest && lightest-darkest > 32 {
-			return false
-		}
-	}
-	return true
 }

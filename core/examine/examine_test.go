@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	stdimage "image"
+	"image/draw"
 	"image/jpeg"
 	"io"
 	"log/slog"
@@ -35,6 +36,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	base = New(Config{CacheDir: filepath.Join(cache, "vaguemestre-test"), Memory: 256 << 20}, slog.New(slog.DiscardHandler))
+	base.images = image.New(image.Config{}) // under the race detector, a child needs more
 	code := m.Run()
 	if err := base.Close(); err != nil {
 		panic(err)
@@ -110,17 +112,13 @@ func refusalCode(err error) string {
 func mixedPages(t testing.TB) []byte {
 	t.Helper()
 	w := new(pdftest.Writer)
-	white := stdimage.NewGray(stdimage.Rect(0, 0, 30, 40))
-	for i := range white.Pix {
-		white.Pix[i] = 250
-	}
 	return w.Bytes(w.Catalog("/OpenAction << /S /JavaScript /JS (1) >>",
-		w.TextPage(letter), w.ScanPage(scan(300, 400)), w.TextPage("Numérisé avec MaScan"), w.ScanPage(white),
-		w.ScanPage(scan(300, 400)), w.TextPage(letter)))
+		w.TextPage(letter), w.ScanPage(scan(300, 400)), w.TextPage("Numérisé avec MaScan"),
+		w.ScanPage(scan(300, 400)), w.ScanPage(scan(300, 400)), w.TextPage(letter)))
 }
 
 func TestDocumentIsReadByLayerThenByEye(t *testing.T) {
-	eyes := &reads{answers: []string{"lu sur la page deux", "lu"}}
+	eyes := &reads{answers: []string{"lu sur la page deux", "lu", ""}}
 	e := examiner(nil, eyes)
 	got, err := e.Examine(t.Context(), mixedPages(t), Limits{}, true)
 	if err != nil {
@@ -139,8 +137,9 @@ func TestDocumentIsReadByLayerThenByEye(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
-	if want := []string{"1240×1755 at 150", "1240×1755 at 150"}; !reflect.DeepEqual(eyes.shown, want) {
-		t.Errorf("looked at %v, want %v: neither the blank page nor the fourth scan", eyes.shown, want)
+	page := "1240×1755 at 150"
+	if want := []string{page, page, page}; !reflect.DeepEqual(eyes.shown, want) {
+		t.Errorf("looked at %v, want %v", eyes.shown, want)
 	}
 }
 
@@ -188,16 +187,16 @@ func TestPictureIsLookedAt(t *testing.T) {
 	}{
 		"photo": {jpegFile(t), image.Info{Width: 4000, Height: 3000, Frames: 1},
 			core.Evidence{Kind: core.KindJPEG, Pages: 1, Width: 4000, Height: 3000, Text: []core.PageText{{Page: 1, Source: core.SourceOCR, Text: "un"}}},
-			[]string{"2600×1950 at 222"}},
+			[]string{"2340×1755 at 0"}},
 		"icon": {pngFile(t), image.Info{Width: 64, Height: 64, Frames: 1},
 			core.Evidence{Kind: core.KindPNG, Pages: 1, Width: 64, Height: 64, Skipped: []string{SkippedSmall}}, nil},
 		"animation": {gifFile(t), image.Info{Width: 800, Height: 600, Frames: 300},
 			core.Evidence{Kind: core.KindGIF, Pages: 1, Width: 800, Height: 600, Text: []core.PageText{{Page: 1, Source: core.SourceOCR, Text: "un"}}},
-			[]string{"800×600 at 70"}},
+			[]string{"800×600 at 0"}},
 		"fax": {tiff, image.Info{Width: 1700, Height: 2200, Frames: 5},
 			core.Evidence{Kind: core.KindTIFF, Pages: 5, Width: 1700, Height: 2200, Skipped: []string{SkippedOCRPages, SkippedOCREmpty},
 				Text: []core.PageText{{Page: 1, Source: core.SourceOCR, Text: "un"}, {Page: 2, Source: core.SourceOCR, Text: "deux"}}},
-			[]string{"1700×2200 at 188", "1700×2200 at 188", "1700×2200 at 188"}},
+			[]string{"1700×2200 at 0", "1700×2200 at 0", "1700×2200 at 0"}},
 	} {
 		eyes := &reads{answers: []string{"un", "deux"}}
 		got, err := examiner(album{info: c.info}, eyes).Examine(t.Context(), c.file, Limits{}, true)
@@ -313,6 +312,11 @@ func TestAccidentsAreNotRefusals(t *testing.T) {
 	if _, err := e.Examine(t.Context(), jpegFile(t), Limits{}, true); !errors.Is(err, broken) || refusalCode(err) != "" {
 		t.Errorf("the decoder fails: %v", err)
 	}
+	slow := fmt.Errorf("read page: %w", confine.ErrTime)
+	got, err := examiner(nil, &reads{err: slow}).Examine(t.Context(), page, Limits{}, true)
+	if err != nil || !reflect.DeepEqual(got.Skipped, []string{SkippedOCRTime}) {
+		t.Errorf("the reader takes too long: %+v, %v; want the page skipped", got, err)
+	}
 	gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	<-gone.Done()
@@ -332,7 +336,9 @@ func TestPageIsReadForReal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	photo := encoded(t, func(w io.Writer) error { return jpeg.Encode(w, page, nil) })
+	colour := stdimage.NewRGBA(page.Rect) // as cameras write it
+	draw.Draw(colour, page.Rect, page, stdimage.Point{}, draw.Src)
+	photo := encoded(t, func(w io.Writer) error { return jpeg.Encode(w, colour, nil) })
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "photo.jpg"), photo, 0o600); err != nil {
 		t.Fatal(err)
@@ -343,6 +349,9 @@ func TestPageIsReadForReal(t *testing.T) {
 	heic, err := os.ReadFile(filepath.Join(dir, "photo.heic"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := base.Ready(); err != nil {
+		t.Errorf("ready, once a page was drawn: %v", err)
 	}
 	for name, c := range map[string]struct {
 		file   []byte

@@ -118,9 +118,9 @@ func oldCardZone(one, two string) (mrz, bool) {
 		return mrz{}, false
 	}
 	m := mrz{code: catalogue.MRZIdentity, checked: check(two[0:12], two[12]) && checkDate(two[27:33], two[33])}
-	m.surname = spaced(one[5:30])
-	m.given, _, _ = strings.Cut(strings.TrimLeft(two[13:27], "<"), "<<")
-	m.given = spaced(m.given)
+	surname, _, _ := strings.Cut(one[5:30], "<<")
+	given, _, _ := strings.Cut(strings.TrimLeft(two[13:27], "<"), "<<")
+	m.surname, m.given = spaced(surname), spaced(given)
 	return m, true
 }
 

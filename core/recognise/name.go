@@ -7,7 +7,14 @@ import (
 )
 
 // civil is what stands before a name and is no part of it.
-var civil = words("m mr mme mle mlle melle monsieur madame mademoiselle messieurs mesdames mm mmes dr docteur me maitre pr professeur")
+var civil = words("m mr mme mle mlle mile melle monsieur madame mademoiselle messieurs mesdames mm mmes dr docteur me maitre pr professeur")
+
+// kin stand before the name of someone of the family.
+var kin = words("fils fille neveu niece ami amie frere soeur mere pere cousin cousine compagnon compagne petit-fils petite-fille")
+
+// relation reports whether a word says what the person named is to the writer; in
+// capitals it is the surname Cousin.
+func relation(t token) bool { return kin[t.folded] && unicode.IsLower([]rune(t.text)[0]) }
 
 // skipped are words that may stand between a label and the name it announces.
 var skipped = words(`e s es que qu l le la les leleve eleve lenfant enfant etudiant letudiant et ou de nom noms prenom prenoms titulaire surname given names name
@@ -25,7 +32,7 @@ var stops = words(`ne nee nes naissance adresse domicile domiciliee demeurant ru
 	bonjour objet lettre copie demande taille height numéro periode mois annee fax portable mobile dossier organisme employeur bailleur proprietaire locataire adressee destinataire gerant
 	paris lyon etudiant regime assure assuree conjoint enfant enfants rang beneficiaires beneficiaire titulaire titulaires sous non oui et ou par sur en se qui que avec sans vous nous
 	document documents expir expiration delivrance birth sex nationality place alternate expiry france fra francaise francais republique categorie categories grade echelon indice urssaf naf ape
-	quotient familial fiscal parts directeur directrice proviseur principal principale responsable president presidente docteur dr medecin soussigne soussignee domiciliation`)
+	carsat cnav msa quotient familial fiscal parts directeur directrice proviseur principal principale responsable president presidente docteur dr medecin soussigne soussignee domiciliation`)
 
 // particles may begin with a small letter inside a name.
 var particles = words("de du des d da do dos la le van von der den el al ben bin ibn di del della ter zu y e")
@@ -51,6 +58,7 @@ func tokens(s string) []token {
 		if start >= 0 {
 			w := strings.Trim(s[start:to], "'-")
 			if w != "" {
+				w = capitalI(w)
 				out = append(out, token{w, fold(w), true})
 			}
 		}
@@ -71,6 +79,14 @@ func tokens(s string) []token {
 	}
 	flush(len(s))
 	return out
+}
+
+// capitalI undoes what OCR does to « Ilyes » and « Inès ».
+func capitalI(w string) string {
+	if len(w) > 3 && w[0] == 'l' && given["i"+fold(w[1:])] {
+		return "I" + w[1:]
+	}
+	return w
 }
 
 // person is a name as printed. whole is false for a single word: a given name or a
@@ -95,7 +111,7 @@ func names(s string) (found []person, civility bool) {
 		switch {
 		case civil[t.folded] && t.word:
 			civility = true
-		case t.word && (!skipped[t.folded] || properName(toks, i)):
+		case t.word && (!skipped[t.folded] && !relation(t) || properName(toks, i)): // the name, or none
 			skippedWords = 99
 			i--
 		case !t.word && strings.ContainsAny(t.text, "0123456789"):
@@ -198,15 +214,24 @@ func nameAt(toks []token) (person, int) {
 			continue // the surname on one row, the given name on the next
 		}
 		small := t.word && particles[t.folded] && i+1 < len(toks) && nameWord(toks[i+1]) && (len(p.words) > 0 || unicode.IsUpper([]rune(t.text)[0]))
+		if i == 0 && lost(t) && len(toks) > 1 && nameWord(toks[1]) && capitals(toks[1].text) {
+			t.text = strings.ToUpper(t.text[:1]) + t.text[1:]
+			small = true
+		}
 		if !small && !nameWord(t) || len(p.words) == maxNameWords {
 			break
 		}
 		p.words = append(p.words, t.text)
 	}
-	for len(p.words) > 0 && particles[fold(p.words[len(p.words)-1])] {
+	for len(p.words) > 0 && (particles[fold(p.words[len(p.words)-1])] || len(p.words) > 1 && len([]rune(p.words[len(p.words)-1])) == 1) {
 		p.words = p.words[:len(p.words)-1]
 	}
 	return p, i
+}
+
+// lost reports whether a word is a given name whose capital OCR took for a small letter.
+func lost(t token) bool {
+	return t.word && given[t.folded] && !stops[t.folded] && t.text[0] >= 'a' && t.text[0] <= 'z'
 }
 
 // ownRow reports whether a row holds a name or a part of one, and nothing else.
@@ -229,7 +254,8 @@ func maiden(t token) bool {
 // nameWord reports whether a token may be part of a name: it begins with a capital, has
 // letters only, and is not a word of the trade.
 func nameWord(t token) bool {
-	if !t.word || t.folded == "" || stops[t.folded] || civil[t.folded] {
+	head, _, _ := strings.Cut(t.text, "-")
+	if !t.word || t.folded == "" || stops[t.folded] || stops[fold(head)] || civil[t.folded] {
 		return false
 	}
 	first := true

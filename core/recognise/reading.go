@@ -1,6 +1,7 @@
 package recognise
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -122,20 +123,41 @@ func (t *text) following(labels []phrase, known person) []person {
 func (t *text) after(h hit) []person {
 	rest := t.rest(h, 3)
 	if p, civility := names(rest); usable(p, civility) {
+		if len(p) > 1 && t.secondColumn(h, rest) {
+			return p[len(p)-1:]
+		}
 		return p
 	}
 	for i, tok := range tokens(rest) {
-		if i > 40 || !civil[tok.folded] || !tok.word || len(h.phrase.folded) < 7 {
+		if i > 40 || !tok.word || !civil[tok.folded] && !relation(tok) || len(h.phrase.folded) < 7 {
 			continue
 		}
 		at := strings.Index(rest, tok.text)
-		if p, _ := names(rest[at:]); usable(p, true) {
+		if p, _ := names(rest[max(at, 0):]); usable(p, true) {
 			return p
 		}
-		break
+		if civil[tok.folded] {
+			break
+		}
 	}
 	return nil
 }
+
+// secondColumn reports whether a label heads the last of two columns that OCR ran
+// together: « Employeur Salarié » over « Mme Hélène GRAND Mme Rosa PEREIRA ».
+func (t *text) secondColumn(h hit, rest string) bool {
+	first := t.cells[t.words[h.first].cell].first
+	below, _, _ := strings.Cut(strings.TrimLeft(rest, "\n"), "\n")
+	titles := 0
+	for _, tok := range tokens(below) {
+		if tok.word && civil[tok.folded] {
+			titles++
+		}
+	}
+	return h.first > first && strings.HasPrefix(rest, "\n") && titles > 1 && !coupled.MatchString(below)
+}
+
+var coupled = regexp.MustCompile(`(?i)\b(?:et|ou)\b|&`)
 
 // usable reports whether what was read can be a holder: a whole name.
 func usable(p []person, civility bool) bool {
@@ -202,8 +224,11 @@ func (t *text) preceding(labels []phrase, couple bool) []person {
 	return out
 }
 
-// before reads the person before a hit, on its row or the five above: the last with a
-// civility, else the name that ends there.
+// apart is the length from which a label tells of a person named some rows above it.
+const apart = 12
+
+// before reads the person before a hit: the name that ends there, else, before a label
+// that leaves no doubt, the last with a civility on its row or the five above.
 func (t *text) before(h hit) []person {
 	w := t.words[h.first]
 	var above []string
@@ -213,6 +238,9 @@ func (t *text) before(h hit) []person {
 	s := strings.Join(append(above, t.cells[w.cell].raw[:w.from]), "\n")
 	if p := lastName(s); p.whole() {
 		return []person{p}
+	}
+	if len(h.phrase.folded) < apart {
+		return nil
 	}
 	return lastCivil(s)
 }

@@ -76,46 +76,52 @@ func (r *Reader) Read(ctx context.Context, page *stdimage.Gray, dpi int) (string
 	return text, err
 }
 
-// best tries the settings in order until one is legible, and returns what was best.
+// best tries one setting after the other until one is good, and returns what was best.
 func (t tesseract) best(ctx context.Context) (string, error) {
 	flat := flatten(t.page)
 	if blank(flat) {
 		return "", nil
 	}
-	tries := []func() *stdimage.Gray{
-		func() *stdimage.Gray { return flat },
-		func() *stdimage.Gray { return t.page },
-	}
-	for _, o := range turned(flat) {
-		tries = append(tries, func() *stdimage.Gray { return image.Turn(flat, o) })
-	}
-	var best reading
-	var ended bool
-	var failed error
-	for _, try := range tries {
-		got, err := t.read(ctx, try())
-		switch {
-		case errors.Is(err, confine.ErrTime):
-			failed = err
-			if ctx.Err() == nil {
-				continue
-			}
-		case err != nil:
-			return "", err
-		}
-		ended = ended || err == nil
-		if got.legible > best.legible || best.text == "" {
-			best = got
-		}
-		if best.legible >= enough || ctx.Err() != nil {
+	best, err := t.read(ctx, flat)
+	ended := err == nil
+	for _, try := range others(best) {
+		if best.good() || ctx.Err() != nil || err != nil && !errors.Is(err, confine.ErrTime) {
 			break
+		}
+		next := t.page
+		if try != asItIs {
+			next = image.Turn(flat, try)
+		}
+		var got reading
+		got, err = t.read(ctx, next)
+		ended = ended || err == nil
+		if got.legible > best.legible {
+			best = got
 		}
 	}
 	switch {
-	case !ended:
-		return "", fmt.Errorf("read page: %w", failed)
+	case !ended, err != nil && !errors.Is(err, confine.ErrTime):
+		return "", err
 	case best.legible < some:
 		return "", nil
 	}
 	return best.text, nil
+}
+
+// Second tries: not flattened, or turned (EXIF orientations).
+const (
+	asItIs  = 0
+	half    = 3
+	quarter = 6
+	back    = 8
+)
+
+// others lists what else to try after a first reading, the likeliest first. Tesseract
+// finds lines that run sideways by itself but cannot tell up from down: much text of
+// which little makes sense is upside-down.
+func others(first reading) []int {
+	if first.all >= 3*enough {
+		return []int{half, asItIs, quarter, back}
+	}
+	return []int{asItIs, half, quarter, back}
 }

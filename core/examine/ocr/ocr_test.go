@@ -6,10 +6,8 @@ import (
 	"errors"
 	stdimage "image"
 	"image/color"
-	"image/jpeg"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +232,15 @@ func TestFlatten(t *testing.T) {
 	}
 }
 
+// TestOthers: the page that is hardest to read is not read more often than five times.
+func TestOthers(t *testing.T) {
+	for _, first := range []reading{{}, {all: 400, legible: 50}} {
+		if n := len(others(first)); n != 4 {
+			t.Errorf("%d more tries after %+v", n, first)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte("level\tpage_num\n5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96.1\tBonjour\n5\t1\t1\t1\t2\t1\t0\t0\t9\t9\t12\tà\xff\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -249,23 +256,5 @@ func BenchmarkPrepare(b *testing.B) {
 	for b.Loop() {
 		g, _ := fit(shot, 0)
 		flatten(g)
-	}
-}
-
-// TestKeepPictures is for looking at what is read: OCR_PICTURES names a folder.
-func TestKeepPictures(t *testing.T) {
-	dir := os.Getenv("OCR_PICTURES")
-	if dir == "" {
-		return
-	}
-	g, _ := fit(photo(t), 0)
-	for name, p := range map[string]*stdimage.Gray{"photo.jpg": g, "flat.jpg": flatten(g)} {
-		f, err := os.Create(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := errors.Join(jpeg.Encode(f, p, nil), f.Close()); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

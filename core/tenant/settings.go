@@ -23,7 +23,7 @@ type Settings struct {
 
 // Defaults are sensible for any town; its deposit domain it must name itself.
 func Defaults() Settings {
-	return Settings{Threshold: 0.7, MaxFileBytes: 20_000_000, MaxPages: 200}
+	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200}
 }
 
 // Parse reads settings over the defaults and validates them; the error names every

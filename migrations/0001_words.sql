@@ -39,7 +39,8 @@ CREATE TABLE tenant (
 CREATE TABLE address (
   keyed_hash bytea PRIMARY KEY,          -- of the canonical address: lookup without knowing a tenant (SEC-45)
   tenant_id  uuid NOT NULL REFERENCES tenant,
-  id         uuid NOT NULL UNIQUE
+  id         uuid NOT NULL,
+  UNIQUE (tenant_id, id)
 );
 
 CREATE TABLE tenant_settings (           -- a new version at each change; the highest is in force
@@ -94,7 +95,7 @@ CREATE TABLE vault_key (                 -- wrapped by the tenant's KEK; the kee
 
 CREATE TABLE deposit_address (
   tenant_id  uuid NOT NULL,
-  id         uuid NOT NULL REFERENCES address (id),
+  id         uuid NOT NULL,
   citizen_id uuid NOT NULL,
   slot_id    uuid,                       -- a slot's own address; NULL: the citizen's
   sealed     bytea NOT NULL,             -- box under the vault key: the address for display
@@ -103,6 +104,7 @@ CREATE TABLE deposit_address (
   revoked_at timestamptz,
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, citizen_id, id),
+  FOREIGN KEY (tenant_id, id) REFERENCES address (tenant_id, id),
   FOREIGN KEY (tenant_id, citizen_id) REFERENCES citizen
 );
 
@@ -129,6 +131,7 @@ CREATE TABLE deposit (
   next_at      timestamptz NOT NULL DEFAULT '-infinity',
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, fingerprint),
+  CHECK (address_id IS NULL OR citizen_id IS NOT NULL), -- a reference with a NULL in it is not checked
   FOREIGN KEY (tenant_id, citizen_id) REFERENCES citizen,
   FOREIGN KEY (tenant_id, citizen_id, address_id) REFERENCES deposit_address (tenant_id, citizen_id, id)
 );
@@ -207,7 +210,9 @@ CREATE TABLE piece (
   next_at     timestamptz NOT NULL DEFAULT '-infinity',
   PRIMARY KEY (tenant_id, id),
   UNIQUE (tenant_id, deposit_id, n),
+  UNIQUE (tenant_id, citizen_id, id),
   CHECK (state <> 'filed' OR document_id IS NOT NULL),
+  CHECK (document_id IS NULL OR citizen_id IS NOT NULL), -- likewise
   FOREIGN KEY (tenant_id, deposit_id) REFERENCES deposit,
   FOREIGN KEY (tenant_id, citizen_id) REFERENCES citizen,
   FOREIGN KEY (tenant_id, citizen_id, document_id) REFERENCES document
@@ -226,7 +231,7 @@ CREATE TABLE version_part (              -- a version is an ordered list of (pie
   pages       int4range,                 -- NULL: the whole piece
   PRIMARY KEY (tenant_id, citizen_id, document_id, version, n),
   FOREIGN KEY (tenant_id, citizen_id, document_id, version) REFERENCES document_version,
-  FOREIGN KEY (tenant_id, piece_id) REFERENCES piece
+  FOREIGN KEY (tenant_id, citizen_id, piece_id) REFERENCES piece (tenant_id, citizen_id, id)
 );
 
 CREATE TABLE artifact (                  -- what was read out of a piece
@@ -304,7 +309,8 @@ GRANT INSERT ON deposit_body TO vaguemestre_smtp, vaguemestre_imap, vaguemestre_
 
 GRANT SELECT ON tenant, tenant_settings, catalogue TO vaguemestre_worker;
 GRANT SELECT (tenant_id, id, reading_consent_version, reading_consent_at, reading_consent_revoked) ON citizen TO vaguemestre_worker;
-GRANT SELECT, UPDATE ON deposit, deposit_body, piece, document TO vaguemestre_worker;
+GRANT SELECT, UPDATE ON deposit, piece, document TO vaguemestre_worker;
+GRANT SELECT, UPDATE (wrapped) ON deposit_body TO vaguemestre_worker; -- the original is never altered, its key is re-wrapped
 GRANT INSERT ON piece, document TO vaguemestre_worker;
 GRANT SELECT, INSERT ON document_version, version_part, artifact, journal TO vaguemestre_worker;
 GRANT SELECT, INSERT, UPDATE ON journal_head TO vaguemestre_worker;

@@ -70,6 +70,10 @@ func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog
 	return &Intake{store: store, blobs: blobs, index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
 }
 
+// patience is how long the database may take over one question. Senders wait minutes,
+// but each holds a session meanwhile: a silent database shall not use them all up.
+const patience = 20 * time.Second
+
 // Locate says whose address this is; core.ErrNotFound when it is unknown, revoked or
 // expired: the three cannot be told apart.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
@@ -77,6 +81,8 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	if !ok {
 		return core.Address{}, core.ErrNotFound
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	return i.store.AddressByHash(ctx, hash)
 }
 
@@ -109,6 +115,8 @@ func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body
 		return core.Receipt{}, err
 	}
 	r.Fingerprint = i.fingerprint(d, hashes)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	receipt, err := i.store.RecordDeposit(ctx, r)
 	if err != nil {
 		// The commit may have happened although its answer was lost: the blobs stay, and
@@ -192,6 +200,8 @@ func (i *Intake) sealer(ctx context.Context, tenant core.TenantID) (*vault.Intak
 	if ok && time.Now().Before(s.until) {
 		return s.IntakeSealer, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	public, err := i.store.IntakePublic(ctx, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("intake key: %w", err)

@@ -37,7 +37,7 @@ func Parse(b []byte) (Settings, error) {
 }
 
 var (
-	domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+	domainForm = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 	allKinds   = []core.Kind{core.KindPDF, core.KindJPEG, core.KindPNG, core.KindGIF, core.KindWebP, core.KindTIFF, core.KindHEIC}
 )
 

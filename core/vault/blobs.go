@@ -13,7 +13,7 @@ import (
 type Blobs interface {
 	// Put stores what write writes and returns where it lies. Nil means durable: the
 	// bytes survive a power cut. When write or the store fails nothing is left behind
-	// that a reader could find.
+	// that a reader could find. An object is put once: a second time is an error.
 	Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error)
 	// Open streams stored bytes; core.ErrNotFound when they are not there.
 	Open(ctx context.Context, ref core.Ref) (io.ReadCloser, error)

@@ -75,16 +75,24 @@ func (k Key) OpenReader(r io.Reader, tenant core.TenantID, object core.ObjectID,
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v", ErrSealBroken, err)
 	}
-	return brokenReader{plain}, nil
+	return &brokenReader{r: plain}, nil
 }
 
-// brokenReader names every reading fault but a clean end ErrSealBroken.
-type brokenReader struct{ r io.Reader }
+// brokenReader names every reading fault but a clean end ErrSealBroken, and stays
+// broken: read again, the cipher below would take a last segment that failed for the end.
+type brokenReader struct {
+	r   io.Reader
+	err error
+}
 
-func (b brokenReader) Read(p []byte) (int, error) {
+func (b *brokenReader) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
 	n, err := b.r.Read(p)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%w: %v", ErrSealBroken, err)
+		b.err = err
 	}
 	return n, err
 }

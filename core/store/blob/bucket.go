@@ -35,7 +35,9 @@ func OpenBucket(ctx context.Context, url string) (*Bucket, error) {
 // Close ends all connections.
 func (b *Bucket) Close() error { return b.bucket.Close() }
 
-// Put uploads what write writes; a cancelled or failed upload leaves nothing.
+// Put uploads what write writes; a cancelled or failed upload leaves no object. Parts of
+// a large one that was cancelled stay, unseen, until the bucket's own rule for
+// incomplete uploads removes them. An object that is there is never replaced.
 func (b *Bucket) Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error) {
 	ref := core.Ref(string(tenant) + "/" + string(object)[:2] + "/" + string(object))
 	ctx, cancel := context.WithCancel(ctx)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"vaguemestre/core"
@@ -18,7 +19,10 @@ import (
 
 // Folder keeps each object in a file of its own, in a folder per tenant and first two
 // characters of the object's id. Put returns once file and folder are synced (REL-01).
-type Folder struct{ root string }
+type Folder struct {
+	root    string
+	durable sync.Map // folders known to be synced into their parents
+}
 
 // OpenFolder uses root, making it when missing, readable by its owner alone.
 func OpenFolder(root string) (*Folder, error) {
@@ -29,13 +33,17 @@ func OpenFolder(root string) (*Folder, error) {
 	if err := os.MkdirAll(root, 0o700); err != nil {
 		return nil, fmt.Errorf("blob folder: %w", err)
 	}
-	return &Folder{root}, nil
+	if err := syncDir(filepath.Dir(root)); err != nil && !errors.Is(err, fs.ErrPermission) { // others' folder: theirs to keep
+		return nil, fmt.Errorf("blob folder: %w", err)
+	}
+	return &Folder{root: root}, nil
 }
 
 const partial = ".partial"
 
 // Put stores what write writes: temporary file, fsync, rename, fsync of the folder.
-// Any failure is final for that file: an fsync is never tried again (REL-03).
+// Any failure is final for that file: an fsync is never tried again (REL-03). An
+// object that is there is never replaced.
 func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error) {
 	ref := core.Ref(string(tenant) + "/" + string(object)[:2] + "/" + string(object))
 	path, err := f.path(ref)
@@ -50,7 +58,11 @@ func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.Obje
 	if err != nil {
 		return "", fmt.Errorf("create blob: %w", err)
 	}
-	err = write(ctxWriter{ctx, file})
+	if _, err = os.Lstat(path); err == nil {
+		err = fs.ErrExist // nobody else can make it now: the temporary file's name is ours
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = write(ctxWriter{ctx, file})
+	}
 	if err == nil {
 		err = file.Sync()
 	}
@@ -71,22 +83,30 @@ func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.Obje
 	return ref, nil
 }
 
-// makeDir makes the folder of a blob; each folder that is new is synced into its
-// parent, or a power cut could take it away with all it holds.
+// makeDir makes the folder of a blob. Each folder is synced into its parent, or a power
+// cut could take it away with all it holds; one that is there need not have been, as
+// its maker may have failed or not be that far yet.
 func (f *Folder) makeDir(dir string) error {
-	if _, err := os.Stat(dir); err == nil {
+	if dir == f.root {
 		return nil
 	}
-	parent := filepath.Dir(dir)
-	if parent != f.root {
-		if err := f.makeDir(parent); err != nil {
-			return err
+	if _, ok := f.durable.Load(dir); ok {
+		if _, err := os.Stat(dir); err == nil {
+			return nil
 		}
+	}
+	parent := filepath.Dir(dir)
+	if err := f.makeDir(parent); err != nil {
+		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(parent)
+	if err := syncDir(parent); err != nil {
+		return err
+	}
+	f.durable.Store(dir, true)
+	return nil
 }
 
 func syncDir(dir string) error {

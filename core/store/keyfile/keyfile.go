@@ -10,9 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -22,7 +24,8 @@ import (
 	"vaguemestre/core"
 )
 
-// Service keeps one keyset (KEK) per tenant. Losing the file loses every vault.
+// Service keeps one keyset (KEK) per tenant. Losing the file loses every vault. Any
+// number of processes may share it: each finds what the others have added.
 type Service struct {
 	path string
 	mu   sync.Mutex
@@ -33,23 +36,39 @@ type Service struct {
 // Open reads the key file, or makes an empty one with mode 0600. A file that others
 // can read is refused (SEC-108).
 func Open(path string) (*Service, error) {
-	s := &Service{path: path, keks: map[core.TenantID]tink.AEAD{}, raw: map[core.TenantID]json.RawMessage{}}
-	b, err := readSecret(path)
+	s := &Service{path: path}
+	err := s.load()
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, s.save(s.raw)
+		err = locked(path, func() error {
+			if err := s.load(); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			return s.save(map[core.TenantID]json.RawMessage{})
+		})
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := json.Unmarshal(b, &s.raw); err != nil {
-		return nil, fmt.Errorf("key file %s: not JSON", path)
+	return s, nil
+}
+
+// load takes the file as it stands in place of what we know.
+func (s *Service) load() error {
+	b, err := readSecret(s.path)
+	if err != nil {
+		return err
 	}
-	for tenant, raw := range s.raw {
-		if s.keks[tenant], err = parse(raw); err != nil {
-			return nil, fmt.Errorf("key file %s: keyset of tenant %s is damaged", path, tenant)
+	raw, keks := map[core.TenantID]json.RawMessage{}, map[core.TenantID]tink.AEAD{}
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return fmt.Errorf("key file %s: not JSON", s.path)
+	}
+	for tenant, keyset := range raw {
+		if keks[tenant], err = parse(keyset); err != nil {
+			return fmt.Errorf("key file %s: keyset of tenant %s is damaged", s.path, tenant)
 		}
 	}
-	return s, nil
+	s.raw, s.keks = raw, keks
+	return nil
 }
 
 func parse(raw []byte) (tink.AEAD, error) {
@@ -67,6 +86,18 @@ func (s *Service) Create(_ context.Context, tenant core.TenantID) error {
 	if _, ok := s.keks[tenant]; ok {
 		return nil
 	}
+	return locked(s.path, func() error {
+		if err := s.load(); err != nil { // another process may have added tenants, this one included
+			return err
+		}
+		if _, ok := s.keks[tenant]; ok {
+			return nil
+		}
+		return s.add(tenant)
+	})
+}
+
+func (s *Service) add(tenant core.TenantID) error {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
 	if err != nil {
 		return fmt.Errorf("new KEK: %w", err)
@@ -79,10 +110,8 @@ func (s *Service) Create(_ context.Context, tenant core.TenantID) error {
 	if err != nil {
 		return fmt.Errorf("new KEK: %w", err)
 	}
-	next := map[core.TenantID]json.RawMessage{tenant: buf.Bytes()}
-	for t, raw := range s.raw {
-		next[t] = raw
-	}
+	next := maps.Clone(s.raw)
+	next[tenant] = buf.Bytes()
 	if err := s.save(next); err != nil {
 		return err
 	}
@@ -111,6 +140,12 @@ func (s *Service) Unwrap(_ context.Context, tenant core.TenantID, wrapped, bound
 func (s *Service) kek(tenant core.TenantID) (tink.AEAD, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if kek, ok := s.keks[tenant]; ok {
+		return kek, nil
+	}
+	if err := s.load(); err != nil { // a town that another process founded
+		return nil, err
+	}
 	kek, ok := s.keks[tenant]
 	if !ok {
 		return nil, fmt.Errorf("no KEK for tenant %s", tenant)
@@ -127,17 +162,40 @@ func (s *Service) save(keys map[core.TenantID]json.RawMessage) error {
 }
 
 // Secret reads a random secret of size bytes from path, or makes one with mode 0600.
+// Processes that start at once on one path hold one secret.
 func Secret(path string, size int) ([]byte, error) {
 	b, err := readSecret(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		b = make([]byte, size)
-		_, _ = rand.Read(b) // documented never to fail
-		return b, writeSecret(path, b)
+		err = locked(path, func() (err error) {
+			if b, err = readSecret(path); !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			b = make([]byte, size)
+			_, _ = rand.Read(b) // documented never to fail
+			return writeSecret(path, b)
+		})
 	}
 	if err == nil && len(b) < size {
 		err = fmt.Errorf("secret %s: shorter than %d bytes", path, size)
 	}
-	return b, err
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// locked runs f while no other process reads to write in the folder of path. The lock
+// is on the folder: the file itself is replaced at each writing.
+func locked(path string, f func() error) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	defer dir.Close()
+	if err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX); err != nil {
+		return fmt.Errorf("lock folder of %s: %w", path, err)
+	}
+	return f()
 }
 
 func readSecret(path string) ([]byte, error) {

@@ -83,8 +83,9 @@ func record(ctx context.Context, tx pgx.Tx, a core.Access, at time.Time) error {
 	return nil
 }
 
-// VerifyJournal walks every chain of the tenant and returns what is wrong with each
-// broken one, and the number of entries read. The error is for accidents.
+// VerifyJournal walks every chain of the tenant and returns the first thing that is
+// wrong with each broken one, and the number of entries read. A vault without a chain
+// counts as broken. The error is for accidents.
 func (s *Store) VerifyJournal(ctx context.Context, tenant core.TenantID) (broken []error, entries int, err error) {
 	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		heads, err := heads(ctx, tx, tenant)
@@ -130,14 +131,35 @@ func (s *Store) VerifyJournal(ctx context.Context, tenant core.TenantID) (broken
 			delete(seen, chain)
 		}
 		for chain := range seen {
-			broken = append(broken, fmt.Errorf("chain %s: has no head", chain))
+			if !bad[chain] {
+				broken = append(broken, fmt.Errorf("chain %s: has no head", chain))
+			}
 		}
-		return nil
+		missing, err := chainless(ctx, tx, tenant)
+		broken = append(broken, missing...)
+		return err
 	})
 	if err != nil {
 		return nil, 0, fmt.Errorf("verify journal: %w", err)
 	}
 	return broken, entries, nil
+}
+
+// chainless names the vaults without any trace of a chain: each had one from its
+// enrolment on.
+func chainless(ctx context.Context, tx pgx.Tx, tenant core.TenantID) (missing []error, err error) {
+	rows, err := tx.Query(ctx, `
+		SELECT chain FROM (SELECT tenant_id, 'vault:' || id AS chain FROM citizen WHERE tenant_id = $1) c
+		WHERE NOT EXISTS (SELECT 1 FROM journal_head h WHERE h.tenant_id = c.tenant_id AND h.chain = c.chain)
+		  AND NOT EXISTS (SELECT 1 FROM journal j WHERE j.tenant_id = c.tenant_id AND j.chain = c.chain)`, tenant)
+	if err != nil {
+		return nil, err
+	}
+	chains, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	for _, chain := range chains {
+		missing = append(missing, fmt.Errorf("chain %s: is missing", chain))
+	}
+	return missing, err
 }
 
 type head struct {

@@ -65,16 +65,17 @@ func Open(ctx context.Context, url string, role Role, conns int32, now func() ti
 // acknowledges commits it may lose (REL-01).
 func (s *Store) safe(ctx context.Context) error {
 	return s.tx(ctx, "", func(tx pgx.Tx) error {
-		var super bool
+		var passes bool
 		var fsync, sync string
 		err := tx.QueryRow(ctx, `
-			SELECT bool_or(rolsuper OR rolbypassrls), current_setting('fsync'), current_setting('synchronous_commit')
-			FROM pg_roles WHERE rolname IN (session_user, current_user)`).Scan(&super, &fsync, &sync)
+			SELECT EXISTS (SELECT 1 FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role(session_user, oid, 'MEMBER'))
+			    OR EXISTS (SELECT 1 FROM pg_class WHERE relrowsecurity AND pg_has_role(session_user, relowner, 'MEMBER')),
+			       current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&passes, &fsync, &sync)
 		if err != nil {
 			return fmt.Errorf("check login: %w", err)
 		}
-		if super {
-			return errors.New("the database login is a superuser or has BYPASSRLS: give the application a login of its own")
+		if passes {
+			return errors.New("the database login is, or may become, a superuser, a role with BYPASSRLS or the tables' owner, and could pass row-level security: give the application a login of its own")
 		}
 		if fsync != "on" || sync == "off" {
 			return errors.New("the database runs without fsync or synchronous_commit: it could lose what was acknowledged")
@@ -89,11 +90,17 @@ func (s *Store) Close() { s.pool.Close() }
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.pool.Ping(ctx) }
 
+// idleAtMost is how long a transaction may wait for its next statement, in ms. Ours
+// compute nothing in between; one that waits belongs to a process that was stopped or
+// whose host is gone, and would hold its rows' locks until the network noticed.
+const idleAtMost = "10000"
+
 // tx runs f in one transaction as the store's role, seeing the tenant's rows alone.
 func (s *Store) tx(ctx context.Context, tenant core.TenantID, f func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `SELECT set_config('role', $1, true), set_config('vaguemestre.tenant', $2, true)`,
-			"vaguemestre_"+string(s.role), string(tenant))
+		_, err := tx.Exec(ctx, `SELECT set_config('role', $1, true), set_config('vaguemestre.tenant', $2, true),
+			set_config('idle_in_transaction_session_timeout', $3, true)`,
+			"vaguemestre_"+string(s.role), string(tenant), idleAtMost)
 		if err != nil {
 			return fmt.Errorf("take role %s: %w", s.role, err)
 		}
@@ -116,7 +123,7 @@ func isUnique(err error) bool {
 }
 
 // Migrate brings the schema up to date as the owner, and lets login act under every
-// process role. A repeat changes nothing.
+// process role. A repeat changes nothing, and processes that start together take turns.
 func Migrate(ctx context.Context, ownerURL, login string) error {
 	cfg, err := pgx.ParseConfig(ownerURL)
 	if err != nil {
@@ -124,6 +131,15 @@ func Migrate(ctx context.Context, ownerURL, login string) error {
 	}
 	db := stdlib.OpenDB(*cfg)
 	defer db.Close()
+	turn, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer turn.Close()
+	// The lock is that of a session, which ends with db: no pooler may stand before it.
+	if _, err := turn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(migrating)); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS)
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
@@ -133,6 +149,9 @@ func Migrate(ctx context.Context, ownerURL, login string) error {
 	}
 	return grantRoles(ctx, db, login)
 }
+
+// migrating names the advisory lock of whoever migrates this database.
+const migrating = 0x7661677565 // "vague"
 
 func grantRoles(ctx context.Context, db *sql.DB, login string) error {
 	for _, role := range []string{"smtp", "imap", "upload", "post", "http", "worker", "scheduler", "mailer", "keeper"} {

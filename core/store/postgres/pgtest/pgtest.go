@@ -134,6 +134,21 @@ func (d *Database) Exec(query string) {
 	}
 }
 
+// Text returns the first value of the first row as text, read as the superuser.
+func (d *Database) Text(query string) string {
+	d.t.Helper()
+	c, err := pgx.Connect(context.Background(), d.SuperURL)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	var text string
+	if err := c.QueryRow(context.Background(), "SELECT coalesce(("+query+")::text, '')").Scan(&text); err != nil {
+		d.t.Fatalf("%s: %v", query, err)
+	}
+	return text
+}
+
 func random() []byte {
 	b := make([]byte, 6)
 	_, _ = rand.Read(b)

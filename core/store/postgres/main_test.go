@@ -1,0 +1,169 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"vaguemestre/core"
+	"vaguemestre/core/citizen"
+	"vaguemestre/core/filing"
+	"vaguemestre/core/intake"
+	"vaguemestre/core/opening"
+	"vaguemestre/core/store/postgres"
+	"vaguemestre/core/store/postgres/pgtest"
+	"vaguemestre/core/tenant"
+)
+
+var update = flag.Bool("update", false, "rewrite testdata")
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+// town is one tenant with one citizen. What would be sealed is any bytes here: the
+// database never looks into them.
+type town struct {
+	t       testing.TB
+	d       *pgtest.Database
+	tenant  core.TenantID
+	address core.Address
+
+	http, smtp, worker *postgres.Store
+}
+
+func newTown(t testing.TB, d *pgtest.Database, code string) *town {
+	t.Helper()
+	ctx := t.Context()
+	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](),
+		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker)}
+	settings := tenant.Defaults()
+	settings.DepositDomain = code + ".test"
+	w.must(w.http.AddTenant(ctx, tenant.Founding{
+		Tenant: tenant.Tenant{ID: w.tenant, Code: code, Name: "Ville " + code}, Settings: settings, Catalogue: "types: []",
+		IntakePublic: []byte("public"), IntakeWrapped: []byte("wrapped"), Created: time.Now(),
+	}))
+	w.must(w.http.AddAgent(ctx, w.tenant, core.NewID[core.AgentID](), []byte("sealed"), time.Now()))
+	w.address = w.enrol()
+	return w
+}
+
+// enrol adds a citizen and returns their address.
+func (w *town) enrol() core.Address {
+	w.t.Helper()
+	a := core.Address{ID: core.NewID[core.AddressID](), Tenant: w.tenant, Vault: core.NewID[core.CitizenID]()}
+	w.must(w.http.AddCitizen(w.t.Context(), citizen.Enrolment{
+		Tenant: w.tenant, ID: a.Vault, Identity: []byte("sealed"), VaultKey: []byte("wrapped"), Consent: citizen.ConsentVersion, Created: time.Now(),
+		Address: citizen.Address{ID: a.ID, Hash: sum(string(a.ID)), Sealed: []byte("sealed"), Created: time.Now()},
+	}))
+	return a
+}
+
+// deposit records an arrival of one body, named key.
+func (w *town) deposit(key string) core.Step {
+	w.t.Helper()
+	r := intake.Record{
+		Deposit: core.Deposit{Tenant: w.tenant, Channel: core.ChannelSMTP, Key: key, Address: w.address, Journey: core.JourneyHome, Received: time.Now()},
+		ID:      core.NewID[core.DepositID](), Trust: core.T2, TrustReason: "secret_address", Fingerprint: sum(string(w.tenant) + key), Envelope: []byte("sealed"),
+		Bodies: []core.SealedBody{{Type: "message/rfc822", Sealed: sealed(), Digest: sum(key), Meta: []byte("sealed")}},
+	}
+	receipt, err := w.smtp.RecordDeposit(w.t.Context(), r)
+	w.must(err)
+	return core.Step{Tenant: w.tenant, Noun: core.NounDeposit, ID: string(receipt.Deposit)}
+}
+
+// open leads a deposit to its one piece.
+func (w *town) open(step core.Step) core.Step {
+	w.t.Helper()
+	lease := w.claim(step, time.Minute)
+	id := core.NewID[core.PieceID]()
+	w.must(w.worker.Opened(w.t.Context(), lease, opening.Opened{
+		Rewrapped: [][]byte{[]byte("rewrapped")}, Note: []byte("sealed"),
+		Pieces: []opening.Piece{{Digest: sum(string(id)), Piece: core.Piece{Tenant: w.tenant, ID: id, Deposit: core.DepositID(step.ID), Vault: w.address.Vault,
+			N: 1, Sealed: sealed(), Meta: []byte("sealed"), State: core.PieceWaiting}}},
+	}))
+	return core.Step{Tenant: w.tenant, Noun: core.NounPiece, ID: string(id)}
+}
+
+func (w *town) claim(step core.Step, ttl time.Duration) core.Lease {
+	w.t.Helper()
+	lease, err := w.worker.Claim(w.t.Context(), step, ttl)
+	w.must(err)
+	return lease
+}
+
+// examined moves a leased piece on by one state, with an artifact.
+func examined(p *core.Piece) error {
+	p.Kind, p.Pages, p.State = core.KindPDF, 1, core.PieceExamined
+	p.Artifacts = []core.Artifact{{Kind: core.ArtifactEvidence, Producer: "test/1", Sealed: []byte("sealed")}}
+	return nil
+}
+
+// filed is a document made of the leased piece.
+func (w *town) filed(lease core.Lease) filing.Filed {
+	who := core.Access{Tenant: w.tenant, Vault: w.address.Vault, Actor: "pipeline", Act: "file", Purpose: "file_deposit", Object: lease.ID}
+	return filing.Filed{Fingerprint: sum(lease.ID), Access: who, Document: core.Document{
+		Tenant: w.tenant, Vault: w.address.Vault, ID: core.NewID[core.DocumentID](), Type: "rib", Catalogue: 1,
+		State: core.DocumentToConfirm, Standing: core.StandingCurrent, Channel: core.ChannelSMTP, Journey: core.JourneyHome,
+		Created: time.Now(), Meta: []byte("sealed"), Parts: []core.PiecePages{{Piece: core.PieceID(lease.ID)}},
+	}}
+}
+
+// file leads a deposit all the way, so that every table has a row of this town.
+func (w *town) file(key string) core.DocumentID {
+	w.t.Helper()
+	lease := w.claim(w.open(w.deposit(key)), time.Minute)
+	w.must(w.worker.Amend(w.t.Context(), lease, examined))
+	id, err := w.worker.File(w.t.Context(), lease, w.filed(lease))
+	w.must(err)
+	return id
+}
+
+func (w *town) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func sealed() core.Sealed {
+	object := core.NewID[core.ObjectID]()
+	return core.Sealed{Object: object, Ref: core.Ref("ref/" + object), Size: 10, Wrapped: []byte("wrapped")}
+}
+
+func sum(s string) []byte {
+	h := sha256.Sum256([]byte(s))
+	return h[:]
+}
+
+// connect opens one connection of its own, for SQL past the store.
+func connect(t testing.TB, url string) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close(context.Background()) })
+	return c
+}
+
+// query returns all rows, each value as text, columns separated by spaces.
+func query(t testing.TB, c *pgx.Conn, sql string, args ...any) []string {
+	t.Helper()
+	rows, err := c.Query(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatalf("%v in %s", err, sql)
+	}
+	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (string, error) {
+		values, err := r.Values()
+		line := fmt.Sprintln(values...)
+		return line[:len(line)-1], err
+	})
+	if err != nil {
+		t.Fatalf("%v in %s", err, sql)
+	}
+	return out
+}

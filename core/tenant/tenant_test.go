@@ -1,0 +1,182 @@
+package tenant_test
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"vaguemestre/core"
+	"vaguemestre/core/store/keyfile"
+	"vaguemestre/core/store/postgres"
+	"vaguemestre/core/store/postgres/pgtest"
+	"vaguemestre/core/tenant"
+	"vaguemestre/core/vault"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func settings(change func(*tenant.Settings)) tenant.Settings {
+	s := tenant.Defaults()
+	s.DepositDomain = "depot.ville.test"
+	change(&s)
+	return s
+}
+
+func TestSettingsValidate(t *testing.T) {
+	label := strings.Repeat("a", 63)
+	for name, c := range map[string]struct {
+		change func(*tenant.Settings)
+		faults []string // none: the settings are good
+	}{
+		"defaults and a domain":  {func(*tenant.Settings) {}, nil},
+		"all kinds":              {func(s *tenant.Settings) { s.Kinds = []core.Kind{core.KindPDF, core.KindHEIC, core.KindTIFF} }, nil},
+		"certainty":              {func(s *tenant.Settings) { s.Threshold = 1 }, nil},
+		"international domain":   {func(s *tenant.Settings) { s.DepositDomain = "depot.xn--alfort-ville.fr" }, nil},
+		"longest label":          {func(s *tenant.Settings) { s.DepositDomain = label + ".fr" }, nil},
+		"label too long":         {func(s *tenant.Settings) { s.DepositDomain = label + "a.fr" }, []string{"deposit_domain"}},
+		"domain too long":        {func(s *tenant.Settings) { s.DepositDomain = strings.Repeat(label+".", 4) + "fr" }, []string{"deposit_domain"}},
+		"no domain":              {func(s *tenant.Settings) { s.DepositDomain = "" }, []string{"deposit_domain"}},
+		"one label":              {func(s *tenant.Settings) { s.DepositDomain = "ville" }, []string{"deposit_domain"}},
+		"capitals":               {func(s *tenant.Settings) { s.DepositDomain = "Depot.ville.fr" }, []string{"deposit_domain"}},
+		"accents":                {func(s *tenant.Settings) { s.DepositDomain = "dépôt.ville.fr" }, []string{"deposit_domain"}},
+		"an address":             {func(s *tenant.Settings) { s.DepositDomain = "a@ville.fr" }, []string{"deposit_domain"}},
+		"a line break":           {func(s *tenant.Settings) { s.DepositDomain = "depot.ville.fr\n" }, []string{"deposit_domain"}},
+		"final dot":              {func(s *tenant.Settings) { s.DepositDomain = "depot.ville.fr." }, []string{"deposit_domain"}},
+		"dash first":             {func(s *tenant.Settings) { s.DepositDomain = "-depot.ville.fr" }, []string{"deposit_domain"}},
+		"threshold of nothing":   {func(s *tenant.Settings) { s.Threshold = 0 }, []string{"threshold"}},
+		"threshold above one":    {func(s *tenant.Settings) { s.Threshold = 1.01 }, []string{"threshold"}},
+		"threshold of no number": {func(s *tenant.Settings) { s.Threshold = math.NaN() }, []string{"threshold"}},
+		"no size":                {func(s *tenant.Settings) { s.MaxFileBytes = 0 }, []string{"max_file_bytes"}},
+		"no pages":               {func(s *tenant.Settings) { s.MaxPages = -1 }, []string{"max_pages"}},
+		"a kind never read":      {func(s *tenant.Settings) { s.Kinds = []core.Kind{core.KindPDF, "zip", "svg"} }, []string{`kinds: "zip"`, `kinds: "svg"`}},
+		"everything": {func(s *tenant.Settings) { *s = tenant.Settings{Kinds: []core.Kind{"x"}} },
+			[]string{"deposit_domain", "threshold", "max_file_bytes", "max_pages", "kinds"}},
+	} {
+		err := settings(c.change).Validate()
+		if (err == nil) != (len(c.faults) == 0) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, fault := range c.faults {
+			if !strings.Contains(err.Error(), fault) {
+				t.Errorf("%s: %q does not name %s", name, err, fault)
+			}
+		}
+		if err != nil && strings.Count(err.Error(), "\n")+1 != len(c.faults) {
+			t.Errorf("%s: %q names other faults than %v", name, err, c.faults)
+		}
+	}
+}
+
+func TestParseSettings(t *testing.T) {
+	got, err := tenant.Parse([]byte(`{"deposit_domain":"depot.ville.test","max_pages":12,"kinds":["pdf"]}`))
+	want := settings(func(s *tenant.Settings) { s.MaxPages, s.Kinds = 12, []core.Kind{core.KindPDF} })
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	for _, bad := range []string{``, `{`, `[]`, `{}`, `{"deposit_domain":"depot.ville.test","threshold":"high"}`, `{"deposit_domain":"depot.ville.test","max_pages":0}`} {
+		if _, err := tenant.Parse([]byte(bad)); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
+	}
+}
+
+type town struct {
+	*pgtest.Database
+	keeper *vault.Keeper
+	store  *postgres.Store
+	*tenant.Registrar
+}
+
+func newTown(t *testing.T) town {
+	t.Helper()
+	d := pgtest.New(t)
+	service, err := keyfile.Open(filepath.Join(t.TempDir(), "kek"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keeping, store := d.Store(postgres.RoleKeeper), d.Store(postgres.RoleHTTP)
+	keeper := vault.NewKeeper(service, keeping, keeping, time.Now)
+	return town{d, keeper, store, tenant.New(store, keeper, time.Now)}
+}
+
+// A town stands with all it starts with, or not at all.
+func TestAddTenant(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	want := settings(func(s *tenant.Settings) { s.Threshold = 0.8 })
+	f, err := w.Add(ctx, "blois", "Blois", want, "types: []\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, version, err := w.store.Settings(ctx, f.ID); err != nil || version != 1 || !reflect.DeepEqual(got, want) {
+		t.Errorf("settings %+v, version %d, %v", got, version, err)
+	}
+	if got, version, err := w.store.Catalogue(ctx, f.ID, 0); err != nil || version != 1 || got != "types: []\n" {
+		t.Errorf("catalogue %q, version %d, %v", got, version, err)
+	}
+	for _, again := range []string{"blois", string(f.ID)} {
+		if id, err := w.store.TenantNamed(ctx, again); err != nil || id != f.ID {
+			t.Errorf("named %s: %s, %v", again, id, err)
+		}
+	}
+	if _, err := w.Add(ctx, "blois", "Autre", want, ""); !errors.Is(err, tenant.ErrCodeTaken) {
+		t.Errorf("the same code again: %v", err)
+	}
+	other, err := w.Add(ctx, "niort", "Niort", want, "types: []\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Equal(other.IntakePublic, f.IntakePublic) {
+		t.Error("two towns share their intake key")
+	}
+	all, err := w.store.ListTenants(ctx)
+	if err != nil || !reflect.DeepEqual(all, []tenant.Tenant{f.Tenant, other.Tenant}) {
+		t.Errorf("towns %+v, %v", all, err)
+	}
+}
+
+func TestAddTenantRefuses(t *testing.T) {
+	w := newTown(t)
+	good := settings(func(*tenant.Settings) {})
+	for _, c := range []struct{ code, name, domain string }{
+		{"", "Ville", "depot.ville.test"}, {"Blois", "Ville", "depot.ville.test"}, {"-b", "Ville", "depot.ville.test"}, {"a b", "Ville", "depot.ville.test"},
+		{strings.Repeat("a", 64), "Ville", "depot.ville.test"}, {"blois", "", "depot.ville.test"}, {"blois", "Ville", ""},
+	} {
+		s := good
+		s.DepositDomain = c.domain
+		if _, err := w.Add(t.Context(), c.code, c.name, s, ""); !errors.Is(err, core.ErrInvalid) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+	if all, err := w.store.ListTenants(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("towns %+v, %v", all, err)
+	}
+}
+
+// SEC-24: who an agent is cannot be read from the row.
+func TestSEC24_AgentIsSealed(t *testing.T) {
+	w := newTown(t)
+	f, err := w.Add(t.Context(), "blois", "Blois", settings(func(*tenant.Settings) {}), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.AddAgent(t.Context(), f, []byte("Odile Planted"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id == "" {
+		t.Error("an agent without an id")
+	}
+	w.Exec(`DO $$ BEGIN
+		IF (SELECT count(*) FROM agent WHERE id = '` + string(id) + `' AND position('Planted'::bytea in identity) = 0) <> 1 THEN RAISE EXCEPTION 'not sealed'; END IF;
+	END $$`)
+	if _, err := w.AddAgent(t.Context(), tenant.Founding{Tenant: f.Tenant, IntakePublic: []byte("no keyset")}, []byte("x")); err == nil {
+		t.Error("sealed to no key")
+	}
+}

@@ -11,12 +11,12 @@ PACKAGES ?= ./...
 # nodynamic: HEIC is decoded by the pinned WebAssembly module, never by whatever
 # libheif a machine may have.
 TAGS     := nodynamic
-export GOFLAGS := $(GOFLAGS) -tags=$(TAGS)
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=$(TAGS)
 # Each package under test may run servers of its own: no more at once than a
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run test check vuln race fuzz corpus bench
+.PHONY: help go build run demo test check controls vuln race fuzz corpus bench
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ run: go ## install what running needs, build, start; ARGS="--http :8080"
 	@$(MAKE) --no-print-directory build
 	exec bin/vaguemestre run $(ARGS)
 
+demo: go ## beside `make run`: send it three e-mails, show what becomes of them; ARGS="--home DIR"
+	@$(MAKE) --no-print-directory build
+	@bin/vaguemestre demo $(ARGS)
+
 test: go ## install what testing needs, run every test; PACKAGES=./core/...
 	@.ci/install test
 	time go test -p $(JOBS) -timeout 15m $(PACKAGES)
@@ -46,6 +50,10 @@ check: go ## format, vet, staticcheck, import rules, unused code
 	@echo go tool deadcode -test -tags corpus,$(TAGS) ./...; \
 	unused=$$(go tool deadcode -test -tags corpus,$(TAGS) ./...); \
 	if [ -n "$$unused" ]; then echo "$$unused"; exit 1; fi
+
+controls: go ## the tests of every control of docs/controls.md, and which has none yet
+	@.ci/install test
+	@.ci/controls
 
 vuln: go ## known vulnerabilities that our code reaches
 	@.ci/vuln

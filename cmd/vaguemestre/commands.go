@@ -190,21 +190,15 @@ func showDocument(w io.Writer, line json.RawMessage) error {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return err
 	}
-	text := func(s *string) string {
-		if s == nil {
-			return "-"
-		}
-		return *s
-	}
-	valid := "-"
-	if r.ValidUntil != nil {
-		valid = r.ValidUntil.String()
-	}
-	issued := "-"
-	if r.Issued != nil {
-		issued = r.Issued.String()
-	}
 	_, err := fmt.Fprintf(w, "%s  %-30s %3.0f %%  %-24s issued %s  valid until %s  %s, %s  %s\n",
-		r.ID, r.Type, 100*r.Confidence, text(r.Holder), issued, valid, r.State, r.Standing, r.Filename)
+		r.ID, r.Type, 100*r.Confidence, orDash(r.Holder), orDash(r.Issued), orDash(r.ValidUntil), r.State, r.Standing, r.Filename)
 	return err
+}
+
+// orDash shows a value that may be unknown.
+func orDash[T any](v *T) string {
+	if v == nil {
+		return "-"
+	}
+	return fmt.Sprint(*v)
 }

@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
+	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/core"
 	"vaguemestre/core/catalogue"
 	"vaguemestre/core/citizen"
@@ -37,51 +39,91 @@ func (p *process) announce(ctx context.Context, w io.Writer) error {
 	return p.showDemo(ctx, w)
 }
 
+// demo founds the town. A start that was killed half-way left a part of it: the rest is
+// made now. The citizen comes last, so that a town with a citizen is whole; all it may
+// have twice is the agent.
 func (p *process) demo(ctx context.Context) error {
 	towns, err := p.jobs.Store.ListTenants(ctx)
-	if err != nil || len(towns) > 0 {
-		return err
-	}
-	settings := tenant.Defaults()
-	settings.DepositDomain = demoDomain
-	content, err := catalogue.Default().Marshal()
 	if err != nil {
 		return err
 	}
-	town, err := p.jobs.Tenants.Add(ctx, demoCode, demoName, settings, string(content))
+	var town tenant.Founding
+	switch {
+	case len(towns) == 0:
+		town, err = p.demoTown(ctx)
+	case len(towns) == 1 && towns[0].Code == demoCode:
+		town.Tenant = towns[0]
+		town.IntakePublic, err = p.jobs.Store.IntakePublic(ctx, town.ID)
+	default:
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	if _, _, err := p.jobs.Citizens.Add(ctx, town.ID, demoDomain, citizen.Identity{Given: "Camille", Family: "Démo", Email: "camille@demo.test"}, true); err != nil {
+	citizens, err := p.jobs.Store.Citizens(ctx, town.ID)
+	if err != nil || len(citizens) > 0 {
 		return err
 	}
 	agent, err := json.Marshal(map[string]string{"name": "Agent de démonstration", "service": "Guichet unique"})
 	if err != nil {
 		return err
 	}
-	_, err = p.jobs.Tenants.AddAgent(ctx, town, agent)
+	if _, err := p.jobs.Tenants.AddAgent(ctx, town, agent); err != nil {
+		return err
+	}
+	_, _, err = p.jobs.Citizens.Add(ctx, town.ID, demoDomain, citizen.Identity{Given: "Camille", Family: "Démo", Email: "camille@demo.test"}, true)
 	return err
 }
 
+func (p *process) demoTown(ctx context.Context) (tenant.Founding, error) {
+	settings := tenant.Defaults()
+	settings.DepositDomain = demoDomain
+	content, err := catalogue.Default().Marshal()
+	if err != nil {
+		return tenant.Founding{}, err
+	}
+	return p.jobs.Tenants.Add(ctx, demoCode, demoName, settings, string(content))
+}
+
 func (p *process) showDemo(ctx context.Context, w io.Writer) error {
-	id, err := p.jobs.Store.TenantNamed(ctx, demoCode)
-	if err != nil {
-		return nil //nolint:nilerr // a home whose operator removed the town for demonstration has none to show
+	d, err := p.demonstration(ctx)
+	if errors.Is(err, core.ErrNotFound) {
+		return nil // a home whose operator removed the town for demonstration has none to show
 	}
-	citizens, err := p.jobs.Store.Citizens(ctx, id)
-	if err != nil || len(citizens) == 0 {
-		return err
-	}
-	who := core.Access{Tenant: id, Vault: citizens[0], Actor: "maintenance", Purpose: "announce_demo"}
-	addresses, err := p.jobs.Citizens.Addresses(ctx, who)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "Town     %s (%s)\nCitizen  %s\n", demoName, demoCode, citizens[0])
-	for _, a := range addresses {
-		if !a.Revoked {
-			fmt.Fprintf(w, "Deposit  %s\n", a.Address)
-		}
+	fmt.Fprintf(w, "Town     %s (%s)\nCitizen  %s\n", d.Town, d.Tenant, d.Citizen)
+	if d.Address != "" {
+		fmt.Fprintf(w, "Deposit  %s\n", d.Address)
 	}
 	return nil
+}
+
+// demonstration says where the town's first citizen is reached; core.ErrNotFound when
+// there is no such town.
+func (p *process) demonstration(ctx context.Context) (control.Demonstration, error) {
+	id, err := p.jobs.Store.TenantNamed(ctx, demoCode)
+	if err != nil {
+		return control.Demonstration{}, err
+	}
+	citizens, err := p.jobs.Store.Citizens(ctx, id)
+	if err != nil {
+		return control.Demonstration{}, err
+	}
+	if len(citizens) == 0 {
+		return control.Demonstration{}, core.ErrNotFound
+	}
+	d := control.Demonstration{Town: demoName, Tenant: demoCode, Citizen: citizens[0], Ready: p.examiner != nil && p.examiner.Ready() == nil}
+	if p.smtp != nil {
+		d.SMTP = p.smtp.Addr()
+	}
+	who := core.Access{Tenant: id, Vault: d.Citizen, Actor: "maintenance", Purpose: "announce_demo"}
+	addresses, err := p.jobs.Citizens.Addresses(ctx, who)
+	for _, a := range addresses {
+		if !a.Revoked {
+			d.Address = a.Address
+		}
+	}
+	return d, err
 }

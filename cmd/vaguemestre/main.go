@@ -92,7 +92,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	c := &client{}
 	root.PersistentFlags().StringVar(&c.home, "home", homeDefault(), "folder of the embedded home and of the control socket")
-	root.AddCommand(newRun(), newDoctor(), newMIME(), newClassify(),
+	root.AddCommand(newRun(), newDemo(c), newDoctor(), newMIME(), newClassify(),
 		newTenant(c), newCitizen(c), newDeposits(c), newVault(c), newCatalogue(c), newCheck(c), newJournal(c))
 	return root
 }

@@ -9,8 +9,27 @@ import (
 )
 
 // textPDF is a one-page PDF with a text layer.
-func textPDF(lines ...string) []byte {
-	var text bytes.Buffer
+func textPDF(lines ...string) []byte { return pagesPDF(lines) }
+
+// pagesPDF is a PDF of pages of text.
+func pagesPDF(pages ...[]string) []byte {
+	objects := []string{"<</Type/Catalog/Pages 2 0 R>>", "",
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>"}
+	var kids strings.Builder
+	for _, lines := range pages {
+		n := len(objects) + 1
+		fmt.Fprintf(&kids, "%d 0 R ", n)
+		text := pageText(lines)
+		objects = append(objects,
+			fmt.Sprintf("<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents %d 0 R/Resources<</Font<</F1 3 0 R>>>>>>", n+1),
+			fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", len(text), text))
+	}
+	objects[1] = fmt.Sprintf("<</Type/Pages/Kids[%s]/Count %d>>", kids.String(), len(pages))
+	return pdfOf(objects...)
+}
+
+func pageText(lines []string) string {
+	var text strings.Builder
 	text.WriteString("BT /F1 11 Tf 50 780 Td 14 TL\n")
 	escape := strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`)
 	for _, l := range lines {
@@ -21,11 +40,7 @@ func textPDF(lines ...string) []byte {
 		fmt.Fprintf(&text, "(%s) Tj T*\n", escape.Replace(encoded))
 	}
 	text.WriteString("ET")
-	return pdfOf(
-		"<</Type/Catalog/Pages 2 0 R>>", "<</Type/Pages/Kids[3 0 R]/Count 1>>",
-		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
-		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", text.Len(), text.Bytes()),
-		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>")
+	return text.String()
 }
 
 func pdfOf(objects ...string) []byte {
@@ -46,9 +61,11 @@ func pdfOf(objects ...string) []byte {
 }
 
 // taxNotice is an income-tax notice; mark makes its bytes unique.
-func taxNotice(holder, mark string) []byte {
-	return textPDF("DIRECTION GÉNÉRALE DES FINANCES PUBLIQUES", "", "AVIS D'IMPÔT 2026", "IMPÔT SUR LES REVENUS DE L'ANNÉE 2025", "",
-		"Déclarant 1 : "+holder, "12 rue des Lilas", "30000 NÎMES", "",
+func taxNotice(holder, mark string) []byte { return textPDF(noticeLines(holder, mark)...) }
+
+func noticeLines(holder, mark string) []string {
+	return []string{"DIRECTION GÉNÉRALE DES FINANCES PUBLIQUES", "", "AVIS D'IMPÔT 2026", "IMPÔT SUR LES REVENUS DE L'ANNÉE 2025", "",
+		"Déclarant 1 : " + holder, "12 rue des Lilas", "30000 NÎMES", "",
 		"Numéro fiscal (déclarant 1) : 30 12 345 678 901", "Référence de l'avis : 26 30 1234567 89",
-		"Date d'établissement : 31/07/2026", "Revenu fiscal de référence : 24 318", "Nombre de parts : 1,00", "", "Exemplaire "+mark)
+		"Date d'établissement : 31/07/2026", "Revenu fiscal de référence : 24 318", "Nombre de parts : 1,00", "", "Exemplaire " + mark}
 }

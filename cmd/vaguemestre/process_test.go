@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
@@ -41,11 +40,12 @@ type program struct {
 	home string
 	env  []string
 	args []string
+	ours bool // a process group of its own, as a shell gives it
 
 	cmd    *exec.Cmd
 	exited chan struct{} // closed when the process of cmd has ended
-	logs   *logs
-	starts int
+	logs   *logs         // what all its processes said
+	mark   int           // where in logs the latest process begins
 
 	smtp, http, citizen, address string // as announced
 }
@@ -62,10 +62,12 @@ func (l *logs) Write(p []byte) (int, error) {
 	return l.buf.Write(p)
 }
 
-func (l *logs) String() string {
+func (l *logs) String() string { return l.since(0) }
+
+func (l *logs) since(mark int) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.buf.String()
+	return string(l.buf.Bytes()[mark:])
 }
 
 // newHome is a folder that the servers' own account can reach, which those of
@@ -84,8 +86,14 @@ func newHome(t testing.TB) string {
 // further flags of run, env further settings.
 func start(t testing.TB, home string, env []string, args ...string) *program {
 	t.Helper()
-	p := &program{t: t, home: home, env: env, args: args, logs: &logs{}}
+	p := prepare(t, home, env, args...)
 	p.start()
+	return p
+}
+
+// prepare is start without starting.
+func prepare(t testing.TB, home string, env []string, args ...string) *program {
+	p := &program{t: t, home: home, env: env, args: args, logs: &logs{}}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
@@ -95,8 +103,15 @@ func start(t testing.TB, home string, env []string, args ...string) *program {
 	return p
 }
 
-// start starts the program (again), on ports it chooses itself the first time.
+// start starts the program (again) and waits until it serves.
 func (p *program) start() {
+	p.t.Helper()
+	p.launch()
+	p.wait(60*time.Second, "announcement", p.serving)
+}
+
+// launch starts the program (again), on ports it chooses itself the first time.
+func (p *program) launch() {
 	p.t.Helper()
 	if p.smtp == "" {
 		p.smtp, p.http = freeAddr(p.t), freeAddr(p.t)
@@ -104,23 +119,34 @@ func (p *program) start() {
 	shareCache(p.t, p.home)
 	cmd := exec.Command(self(p.t), append([]string{"run", "--home", p.home, "--smtp", p.smtp, "--http", p.http}, p.args...)...)
 	cmd.Env = append(append(os.Environ(), asMain+"=1"), p.env...)
-	cmd.Stderr = p.logs
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	cmd.Stdout, cmd.Stderr = p.logs, p.logs // through one pipe: announced first, logged after
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: p.ours}
+	p.mark = len(p.logs.String())
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	p.cmd, p.exited, p.starts = cmd, make(chan struct{}), p.starts+1
-	go p.read(out)
-	p.wait(60*time.Second, "announcement", func() bool { return p.serving() })
+	exited := make(chan struct{})
+	p.cmd, p.exited = cmd, exited
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
 }
 
-func (p *program) read(out io.Reader) {
-	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
+// serving: the log says so once everything listens; what was announced is noted then.
+func (p *program) serving() bool {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+		p.t.Fatalf("vaguemestre ended: %s", p.logs)
+	default:
+	}
+	said := p.logs.since(p.mark)
+	if !strings.Contains(said, "msg=serving") {
+		return false
+	}
+	for line := range strings.Lines(said) {
+		name, value, _ := strings.Cut(line, " ")
 		switch value = strings.TrimSpace(value); name {
 		case "Citizen":
 			p.citizen = value
@@ -128,30 +154,27 @@ func (p *program) read(out io.Reader) {
 			p.address = value
 		}
 	}
-	_ = p.cmd.Wait()
-	close(p.exited)
-}
-
-// serving: the log says so once everything listens.
-func (p *program) serving() bool {
-	select {
-	case <-p.exited:
-		p.t.Fatalf("vaguemestre ended: %s", p.logs)
-	default:
-	}
-	return strings.Count(p.logs.String(), "msg=serving") == p.starts
+	return true
 }
 
 // kill ends the process the hard way, and waits for its end. A repeat is harmless.
 func (p *program) kill() {
+	if p.cmd == nil {
+		return
+	}
 	_ = p.cmd.Process.Signal(syscall.SIGKILL)
 	<-p.exited
 }
 
-// stop ends the process as Ctrl-C does and fails the test when that was not clean.
+// stop ends the process as Ctrl-C does, its whole group when it has one, and fails the
+// test when that was not clean.
 func (p *program) stop() {
 	p.t.Helper()
-	_ = p.cmd.Process.Signal(os.Interrupt)
+	target := p.cmd.Process.Pid
+	if p.ours {
+		target = -target
+	}
+	_ = syscall.Kill(target, syscall.SIGINT)
 	select {
 	case <-p.exited:
 	case <-time.After(40 * time.Second):

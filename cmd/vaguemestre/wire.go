@@ -301,7 +301,8 @@ func (p *process) buildControl(ctx context.Context) error {
 		Blobs:    p.blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
-		Development: p.cfg.DatabaseURL == "",
+		Development:   p.cfg.DatabaseURL == "",
+		Demonstration: p.demonstration,
 	}
 	if p.control, err = control.Listen(p.home.Socket(), p.jobs, p.log); err != nil {
 		return err

@@ -39,6 +39,7 @@ func (s *Server) commands() map[string]command {
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,
+		"demonstration":          s.demonstration,
 	}
 }
 
@@ -281,6 +282,14 @@ func (s *Server) journalVerify(ctx context.Context, a Args) ([]any, error) {
 		}
 	}
 	return []any{map[string]any{"entries": entries}, closing}, nil
+}
+
+func (s *Server) demonstration(ctx context.Context, a Args) ([]any, error) {
+	if err := s.asCitizen(a); err != nil {
+		return nil, err
+	}
+	d, err := s.jobs.Demonstration(ctx)
+	return []any{d}, err
 }
 
 func lines[T any](in []T) []any {

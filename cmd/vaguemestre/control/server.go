@@ -33,6 +33,18 @@ type Jobs struct {
 	Filer       *filing.Filer
 	Blobs       ledger.Shelves
 	Development bool // the operator may act as the citizen
+
+	Demonstration func(context.Context) (Demonstration, error)
+}
+
+// Demonstration is where a development home's town for demonstration is reached.
+type Demonstration struct {
+	Town    string         `json:"town"`
+	Tenant  string         `json:"tenant"` // its code
+	Citizen core.CitizenID `json:"citizen"`
+	Address string         `json:"deposit_address"` // "" when all were revoked
+	SMTP    string         `json:"smtp"`            // "" when this process receives no mail
+	Ready   bool           `json:"ready"`           // the reader of PDF files is compiled
 }
 
 // Server answers commands.

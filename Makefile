@@ -8,6 +8,11 @@ ARGS     ?=
 CORPUS   ?= ../shared/corpus
 FUZZTIME ?= 30s
 PACKAGES ?= ./...
+# make kill prints the seed it drew (SEED=0); the same seed makes the same plan.
+KILLS    ?= 100
+MAILS    ?= 1000
+STORMS   ?= 3
+SEED     ?= 0
 # nodynamic: HEIC is decoded by the pinned WebAssembly module, never by whatever
 # libheif a machine may have.
 TAGS     := nodynamic
@@ -16,7 +21,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=$(TAGS)
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run demo test check controls vuln race fuzz corpus bench
+.PHONY: help go build run demo test check controls vuln race fuzz corpus bench kill
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +66,10 @@ vuln: go ## known vulnerabilities that our code reaches
 race: go ## every test under the race detector (needs a C compiler)
 	@.ci/install race
 	time CGO_ENABLED=1 go test -race -p $(JOBS) -timeout 30m $(PACKAGES)
+
+kill: go ## killed at random while mail comes in, for long; KILLS=100 MAILS=1000 STORMS=3 SEED=0
+	@.ci/install test
+	go test -count=1 -v -timeout 60m -run 'KilledAtRandom|KilledWhileFounding' ./cmd/vaguemestre -args -kills $(KILLS) -mails $(MAILS) -storms $(STORMS) -seed $(SEED)
 
 fuzz: go ## every fuzz target in turn; FUZZTIME=30s
 	@.ci/install test

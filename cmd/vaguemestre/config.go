@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"reflect"
 	"slices"
@@ -84,15 +85,22 @@ func readConfigFile(file string) (map[string]string, error) {
 	}
 	values := map[string]string{}
 	for key, v := range raw {
-		if list, ok := v.([]any); ok {
-			parts := make([]string, len(list))
-			for i, p := range list {
-				parts[i] = fmt.Sprint(p)
-			}
-			values[key] = strings.Join(parts, ",")
+		if v == nil { // a key without a value keeps its default
 			continue
 		}
-		values[key] = fmt.Sprint(v)
+		list, ok := v.([]any)
+		if !ok {
+			list = []any{v}
+		}
+		parts := make([]string, len(list))
+		for i, p := range list {
+			switch p.(type) {
+			case nil, []any, map[string]any:
+				return nil, fmt.Errorf("configuration %s: %s: want a value, or a list of values", file, key)
+			}
+			parts[i] = fmt.Sprint(p)
+		}
+		values[key] = strings.Join(parts, ",")
 	}
 	return values, nil
 }
@@ -164,7 +172,8 @@ func (c *Config) validate() error {
 	var faults []error
 	for _, r := range c.Roles {
 		if !slices.Contains(allRoles, r) {
-			faults = append(faults, fmt.Errorf("roles: %q is none of %s", r, strings.Join(allRoles, ", ")))
+			faults = append(faults, fmt.Errorf("roles: want some of %s", strings.Join(allRoles, ", ")))
+			break
 		}
 	}
 	if len(c.Roles) == 0 {
@@ -176,10 +185,18 @@ func (c *Config) validate() error {
 	if (c.SMTPCert == "") != (c.SMTPKey == "") {
 		faults = append(faults, errors.New("smtp_cert and smtp_key go together"))
 	}
+	if _, err := c.level(); err != nil {
+		faults = append(faults, errors.New("log: want debug, info, warn or error"))
+	}
 	return errors.Join(faults...)
 }
 
 func (c *Config) has(role string) bool { return slices.Contains(c.Roles, role) }
+
+// level is the least that is logged.
+func (c *Config) level() (level slog.Level, err error) {
+	return level, level.UnmarshalText([]byte(c.Log))
+}
 
 // shown is a value fit for a terminal: secrets masked.
 func (f field) shown() string {

@@ -65,16 +65,15 @@ func TestTheOtherEnds(t *testing.T) {
 		t.Errorf("unknown and revoked can be told apart: %q, %q", unknown, revoked)
 	}
 
-	type made struct{ ID, Deposit_address string }
-	closed := decode[made](t, p.must("citizen", "add", "--json", "--tenant", "demo", "--given", "Ana", "--family", "Muette", "--email", "ana@demo.test", "--no-reading"))[0]
-	open := decode[made](t, p.must("citizen", "add", "--json", "--tenant", "demo", "--given", "Luc", "--family", "Ouvert", "--email", "luc@demo.test"))[0]
+	closed := decode[enrolment](t, p.must("citizen", "add", "--json", "--tenant", "demo", "--given", "Ana", "--family", "Muette", "--email", "ana@demo.test", "--no-reading"))[0]
+	open := decode[enrolment](t, p.must("citizen", "add", "--json", "--tenant", "demo", "--given", "Luc", "--family", "Ouvert", "--email", "luc@demo.test"))[0]
 	for _, m := range []struct {
 		to, id, name, kind string
 		file               []byte
 	}{
-		{closed.Deposit_address, "m1", "avis.pdf", "application/pdf", taxNotice("Ana MUETTE", "m1")},
-		{open.Deposit_address, "m2", "note.txt", "text/plain", []byte("Bonjour, ceci n'est pas un justificatif.\n")},
-		{open.Deposit_address, "m3", "menu.pdf", "application/pdf", textPDF("Menu du jour", "Entrée : salade", "Plat : blanquette", "Dessert : tarte")},
+		{closed.Address, "m1", "avis.pdf", "application/pdf", taxNotice("Ana MUETTE", "m1")},
+		{open.Address, "m2", "note.txt", "text/plain", []byte("Bonjour, ceci n'est pas un justificatif.\n")},
+		{open.Address, "m3", "menu.pdf", "application/pdf", textPDF("Menu du jour", "Entrée : salade", "Plat : blanquette", "Dessert : tarte")},
 	} {
 		if err := p.send(m.to, message(m.id, "x", m.name, m.kind, m.file)); err != nil {
 			t.Fatal(err)

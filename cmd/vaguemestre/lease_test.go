@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,11 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"vaguemestre/core"
-	"vaguemestre/core/filing"
-	"vaguemestre/core/opening"
-	"vaguemestre/core/store/postgres"
 )
 
 const lease = 2 * time.Second
@@ -113,90 +107,6 @@ func TestREL07_StoppedWhileCommitting(t *testing.T) {
 		return strings.Contains(slow.logs.String(), "lease passed to another worker") || strings.Contains(slow.logs.String(), "attempt ended")
 	})
 	office.once()
-}
-
-// What a stale lease may still try, call by call, whether another has claimed the row
-// since or nobody: nothing is written.
-func TestREL07_StaleLeaseWritesNothing(t *testing.T) {
-	t.Parallel()
-	office := newOffice(t)
-	if err := office.send(office.address, message("rel07", "Mon avis", "avis.pdf", "application/pdf", taxNotice("Zoé LE GOFF", "rel07"))); err != nil {
-		t.Fatal(err)
-	}
-	s, err := postgres.Open(t.Context(), office.database("vaguemestre"), postgres.RoleWorker, 2, time.Now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	stale := map[string]func(core.Lease) error{
-		"renew":  func(l core.Lease) error { return s.Renew(t.Context(), l, time.Minute) },
-		"settle": func(l core.Lease) error { return s.Settle(t.Context(), l, core.Outcome{Failed: true, Code: "x"}) },
-	}
-	office.refuses(s, core.NounDeposit, stale, map[string]func(core.Lease) error{
-		"opened": func(l core.Lease) error { return s.Opened(t.Context(), l, opening.Opened{}) },
-	})
-	worker := office.worker()
-	office.wait(20*time.Second, "document", func() bool { return filed(office.deposits()) })
-	worker.kill()
-	office.exec(`UPDATE piece SET state = 'recognised', document_id = NULL`)
-	office.refuses(s, core.NounPiece, stale, map[string]func(core.Lease) error{
-		"amend": func(l core.Lease) error {
-			return s.Amend(t.Context(), l, func(p *core.Piece) error { p.State = core.PieceAtDesk; return nil })
-		},
-		"file": func(l core.Lease) error {
-			p, err := s.Piece(t.Context(), l)
-			if err != nil {
-				return err
-			}
-			_, err = s.File(t.Context(), l, filing.Filed{
-				Document: core.Document{Tenant: l.Tenant, Vault: p.Vault, ID: core.NewID[core.DocumentID]()},
-				Access:   core.Access{Tenant: l.Tenant, Vault: p.Vault, Act: "file"},
-			})
-			return err
-		},
-	})
-	office.worker() // files it again, as the same document
-	office.wait(20*time.Second, "document", func() bool { return filed(office.deposits()) })
-	if got := office.vault(); len(got) != 1 {
-		t.Errorf("documents %+v", got)
-	}
-	office.must("check")
-}
-
-// refuses tries everything under a lease that lapsed, then again once the row is leased
-// anew; that lease is given back.
-func (p *program) refuses(s *postgres.Store, noun core.Noun, tries ...map[string]func(core.Lease) error) {
-	p.t.Helper()
-	ctx := p.t.Context()
-	state := func() int { return p.query(`SELECT hashtext(state || lease_token || attempts) FROM ` + string(noun)) }
-	step := core.Step{Tenant: core.TenantID(p.text(`SELECT id::text FROM tenant`)), Noun: noun, ID: p.text(`SELECT id::text FROM ` + string(noun))}
-	old, err := s.Claim(ctx, step, time.Millisecond)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	time.Sleep(10 * time.Millisecond)
-	check := func(when string) {
-		before := state()
-		for _, calls := range tries {
-			for name, call := range calls {
-				if err := call(old); !errors.Is(err, core.ErrStale) {
-					p.t.Errorf("%s of a %s under a lease %s: %v", name, noun, when, err)
-				}
-			}
-		}
-		if state() != before {
-			p.t.Errorf("a lease %s changed the %s", when, noun)
-		}
-	}
-	check("that lapsed")
-	fresh, err := s.Claim(ctx, step, time.Minute)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	check("that passed to another")
-	if err := s.Settle(ctx, fresh, core.Outcome{Uncounted: true}); err != nil {
-		p.t.Errorf("the lease in force: %v", err)
-	}
 }
 
 // lock keeps everyone from writing to a table until release.

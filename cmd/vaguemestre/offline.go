@@ -200,9 +200,13 @@ func newCatalogue(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if a.Tenant == "" {
 				content, err := catalogue.Default().Marshal()
-				if err == nil {
-					_, err = cmd.OutOrStdout().Write(content)
+				if err != nil {
+					return err
 				}
+				if c.json {
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"version": 0, "catalogue": string(content)})
+				}
+				_, err = cmd.OutOrStdout().Write(content)
 				return err
 			}
 			return c.call(cmd, "catalogue/export", a, func(w io.Writer, line json.RawMessage) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -64,9 +63,9 @@ func configOf(cmd *cobra.Command, file string) (Config, error) {
 }
 
 func serve(ctx context.Context, cfg Config, stdout, stderr io.Writer) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(cfg.Log)); err != nil {
-		return &usageError{errors.New("log: want debug, info, warn or error")}
+	level, err := cfg.level()
+	if err != nil {
+		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 	began := time.Now()

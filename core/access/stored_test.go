@@ -55,7 +55,7 @@ func TestSEC31_JournalInTheDatabase(t *testing.T) {
 	w, c := written(t)
 	verify := func() (string, int) {
 		t.Helper()
-		broken, entries, err := w.Store(postgres.RoleHTTP).VerifyJournal(t.Context(), w.ID)
+		broken, entries, err := w.HTTP.VerifyJournal(t.Context(), w.ID)
 		if err != nil {
 			t.Fatal(err)
 		}

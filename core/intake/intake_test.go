@@ -59,7 +59,7 @@ func (w town) intake(store intake.Store, blobs vault.Blobs) *intake.Intake {
 
 func body(b string) core.Body { return core.Body{Type: "message/rfc822", R: strings.NewReader(b)} }
 
-// blobs lists the files that lie in the blob folder.
+// lying lists the files that lie in the blob folder.
 func (w town) lying(t *testing.T) (paths []string) {
 	t.Helper()
 	err := filepath.WalkDir(w.root, func(path string, e fs.DirEntry, err error) error {
@@ -76,7 +76,7 @@ func (w town) lying(t *testing.T) (paths []string) {
 
 func (w town) deposits(t *testing.T) []postgres.DepositRow {
 	t.Helper()
-	rows, err := w.Store(postgres.RoleHTTP).Deposits(t.Context(), w.ID)
+	rows, err := w.HTTP.Deposits(t.Context(), w.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -431,10 +431,11 @@ func TestSEC45_Locate(t *testing.T) {
 		t.Errorf("unknown %q, expired %q, revoked %q", unknown, expired, revoked)
 	}
 	w.smtp.Close()
-	for _, none := range []string{"", "zoe@" + towntest.Domain, "x" + c.Shown[1:20] + "@" + towntest.Domain, "postmaster"} {
-		if none[:min(1, len(none))] == c.Shown[:1] {
-			continue
-		}
+	slip := []byte(c.Shown)
+	if slip[0]++; slip[0] > 'z' || slip[0] == 'l' || slip[0] == 'o' {
+		slip[0] = 'a'
+	}
+	for _, none := range []string{"", "zoe@" + towntest.Domain, string(slip), "postmaster"} {
 		if _, err := w.intake(w.smtp, w.blobs).Locate(t.Context(), none); !errors.Is(err, core.ErrNotFound) {
 			t.Errorf("%q without a database: %v", none, err)
 		}

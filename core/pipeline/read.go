@@ -147,7 +147,7 @@ func (r *reading) examine(ctx context.Context) error {
 		p.Kind, p.Pages, p.State = ev.Kind, ev.Pages, core.PieceExamined
 		p.Artifacts = []core.Artifact{artifact}
 		if !r.piece.ReadingConsent {
-			p.State, p.Desk, p.Reason = core.PieceAtDesk, core.DeskCitizen, "no_reading_consent"
+			askOwner(p, "no_reading_consent")
 		}
 		return nil
 	})
@@ -172,6 +172,9 @@ func (r *reading) open(ctx context.Context) ([]byte, error) {
 }
 
 func (r *reading) recognise(ctx context.Context) error {
+	if !r.piece.ReadingConsent { // withdrawn since it was examined
+		return r.leave(ctx, "no_reading_consent")
+	}
 	var ev core.Evidence
 	if err := r.unseal(core.ArtifactEvidence, &ev); err != nil {
 		return err
@@ -188,7 +191,7 @@ func (r *reading) recognise(ctx context.Context) error {
 		p.Artifacts = []core.Artifact{artifact}
 		p.State = core.PieceRecognised
 		if v.Type == "" { // never into a wrong type: its owner is asked first
-			p.State, p.Desk, p.Reason = core.PieceAtDesk, core.DeskCitizen, "not_recognised"
+			askOwner(p, "not_recognised")
 		}
 		return nil
 	})
@@ -200,15 +203,11 @@ func (r *reading) file(ctx context.Context) error {
 		return err
 	}
 	t, ok := r.types.Type(v.Type)
-	if !ok || !t.Accepts(r.piece.Kind) {
-		reason := "type_retired"
-		if ok {
-			reason = "kind_not_accepted"
-		}
-		return r.amend(ctx, func(p *core.Piece) error {
-			p.State, p.Desk, p.Reason = core.PieceAtDesk, core.DeskCitizen, reason
-			return nil
-		})
+	if !ok || t.Retired {
+		return r.leave(ctx, "type_retired")
+	}
+	if !t.Accepts(r.piece.Kind) {
+		return r.leave(ctx, "kind_not_accepted")
 	}
 	plain, err := r.key.Open(r.piece.Tenant, r.piece.Sealed.Object, vault.LabelMeta, r.piece.Meta)
 	if err != nil {
@@ -220,6 +219,18 @@ func (r *reading) file(ctx context.Context) error {
 	}
 	_, err = r.filer.File(ctx, r.lease, r.piece.Piece, meta, v, t)
 	return err
+}
+
+// leave leaves the piece to its owner, who decides.
+func (r *reading) leave(ctx context.Context, reason string) error {
+	return r.amend(ctx, func(p *core.Piece) error {
+		askOwner(p, reason)
+		return nil
+	})
+}
+
+func askOwner(p *core.Piece, reason string) {
+	p.State, p.Desk, p.Reason = core.PieceAtDesk, core.DeskCitizen, reason
 }
 
 // amend commits a change and keeps our copy of the piece in step with it.

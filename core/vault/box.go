@@ -46,31 +46,44 @@ func packBox(key Key, wrapped []byte, tenant core.TenantID, object core.ObjectID
 	return append(append(box, wrapped...), sealed...), nil
 }
 
+// unpackBox finds the wrapped key and the sealed value in a box.
+func unpackBox(box []byte) (Wrapped, []byte, error) {
+	if len(box) < idSize+2 {
+		return Wrapped{}, nil, fmt.Errorf("%w: box", ErrSealBroken)
+	}
+	n := int(binary.BigEndian.Uint16(box[idSize:]))
+	rest := box[idSize+2:]
+	if len(rest) < n {
+		return Wrapped{}, nil, fmt.Errorf("%w: box", ErrSealBroken)
+	}
+	return Wrapped{core.ObjectID(box[:idSize]), rest[:n]}, rest[n:], nil
+}
+
 // Unbox opens boxes, in order, under one journal entry.
 func (k *Keeper) Unbox(ctx context.Context, who core.Access, boxes ...[]byte) ([][]byte, error) {
-	wrapped := make([]Wrapped, len(boxes))
+	plain, _, err := k.unbox(ctx, who, boxes)
+	return plain, err
+}
+
+// unbox opens boxes and, under the same entry, further object keys.
+func (k *Keeper) unbox(ctx context.Context, who core.Access, boxes [][]byte, further ...Wrapped) ([][]byte, []Key, error) {
+	wrapped := make([]Wrapped, len(boxes), len(boxes)+len(further))
 	sealed := make([][]byte, len(boxes))
 	for i, box := range boxes {
-		if len(box) < idSize+2 {
-			return nil, fmt.Errorf("%w: box", ErrSealBroken)
+		var err error
+		if wrapped[i], sealed[i], err = unpackBox(box); err != nil {
+			return nil, nil, err
 		}
-		n := int(binary.BigEndian.Uint16(box[idSize:]))
-		rest := box[idSize+2:]
-		if len(rest) < n {
-			return nil, fmt.Errorf("%w: box", ErrSealBroken)
-		}
-		wrapped[i] = Wrapped{core.ObjectID(box[:idSize]), rest[:n]}
-		sealed[i] = rest[n:]
 	}
-	keys, err := k.Open(ctx, who, wrapped...)
+	keys, err := k.Open(ctx, who, append(wrapped, further...)...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := make([][]byte, len(boxes))
-	for i, key := range keys {
-		if out[i], err = key.Open(who.Tenant, wrapped[i].Object, LabelMeta, sealed[i]); err != nil {
-			return nil, err
+	plain := make([][]byte, len(boxes))
+	for i := range boxes {
+		if plain[i], err = keys[i].Open(who.Tenant, wrapped[i].Object, LabelMeta, sealed[i]); err != nil {
+			return nil, nil, err
 		}
 	}
-	return out, nil
+	return plain, keys[len(boxes):], nil
 }

@@ -41,26 +41,28 @@ func (r *Reader) List(ctx context.Context, who core.Access) ([]Item, error) {
 		return nil, err
 	}
 	who.Act, who.Object = "list", ""
-	return r.open(ctx, who, docs)
+	items, _, err := r.open(ctx, who, docs)
+	return items, err
 }
 
-func (r *Reader) open(ctx context.Context, who core.Access, docs []core.Document) ([]Item, error) {
+// open opens documents' metadata and, under the same entry, further object keys.
+func (r *Reader) open(ctx context.Context, who core.Access, docs []core.Document, further ...Wrapped) ([]Item, []Key, error) {
 	boxes := make([][]byte, len(docs))
 	for i, d := range docs {
 		boxes[i] = d.Meta
 	}
-	opened, err := r.keeper.Unbox(ctx, who, boxes...)
+	opened, keys, err := r.keeper.unbox(ctx, who, boxes, further...)
 	if err != nil {
-		return nil, fmt.Errorf("open metadata: %w", err)
+		return nil, nil, fmt.Errorf("open keys: %w", err)
 	}
 	items := make([]Item, len(docs))
 	for i, d := range docs {
 		items[i].Document = d
 		if err := json.Unmarshal(opened[i], &items[i].Opened); err != nil {
-			return nil, fmt.Errorf("metadata of document %s: %w", d.ID, err)
+			return nil, nil, fmt.Errorf("metadata of document %s: %w", d.ID, err)
 		}
 	}
-	return items, nil
+	return items, keys, nil
 }
 
 // Read opens a document and the original of one of its parts (from 0). Reading the
@@ -75,12 +77,8 @@ func (r *Reader) Read(ctx context.Context, who core.Access, id core.DocumentID, 
 		return Item{}, nil, core.ErrNotFound
 	}
 	who.Act, who.Object = "read", string(id)
-	items, err := r.open(ctx, who, []core.Document{d})
-	if err != nil {
-		return Item{}, nil, err
-	}
 	sealed := d.Parts[part].Sealed
-	keys, err := r.keeper.Open(ctx, who, Wrapped{sealed.Object, sealed.Wrapped})
+	items, keys, err := r.open(ctx, who, []core.Document{d}, Wrapped{sealed.Object, sealed.Wrapped})
 	if err != nil {
 		return Item{}, nil, err
 	}

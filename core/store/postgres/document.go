@@ -39,7 +39,7 @@ func (s *Store) documents(ctx context.Context, tenant core.TenantID, vault core.
 			              AND v.document_id = d.id ORDER BY n DESC LIMIT 1) v ON true
 			JOIN version_part part ON part.tenant_id = d.tenant_id AND part.citizen_id = d.citizen_id AND part.document_id = d.id AND part.version = v.n
 			JOIN piece p ON p.tenant_id = part.tenant_id AND p.id = part.piece_id
-			WHERE d.tenant_id = $1 AND d.citizen_id = $2 AND ($3 = '' OR d.id = nullif($3,'')::uuid) AND d.standing <> 'deleted'
+			WHERE d.tenant_id = $1 AND d.citizen_id = $2 AND ($3 = '' OR d.id::text = $3) AND d.standing <> 'deleted'
 			ORDER BY d.created_at, d.id, part.n`, tenant, vault, string(only))
 		if err != nil {
 			return err

@@ -31,6 +31,9 @@ func TestSEC05_TransactionPoolerNeverMixesTenants(t *testing.T) {
 	}
 	defer s.Close()
 	interleave(t, s, a, b)
+	if err := s.Tx(t.Context(), a, func(pgx.Tx) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
 	c := connect(t, pooled)
 	if left := query(t, c, "SELECT current_user::text, coalesce(current_setting('vaguemestre.tenant', true), '')"); left[0] != "vaguemestre " {
 		t.Errorf("the server connection keeps %q", left)

@@ -31,6 +31,7 @@ type Town struct {
 	Intake *intake.Intake
 	Rung   Bell // what intake rang
 	Worker *postgres.Store
+	HTTP   *postgres.Store
 
 	t testing.TB
 }
@@ -58,7 +59,7 @@ func New(t testing.TB, keys vault.KeyService, blobs vault.Blobs) *Town {
 	t.Helper()
 	d := pgtest.New(t)
 	w := &Town{Database: d, Index: vault.NewIndex(bytes.Repeat([]byte{7}, 32)), Blobs: blobs, Rung: make(Bell, 64),
-		Worker: d.Store(postgres.RoleWorker), t: t}
+		Worker: d.Store(postgres.RoleWorker), HTTP: d.Store(postgres.RoleHTTP), t: t}
 	keeping := d.Store(postgres.RoleKeeper)
 	w.Keeper = vault.NewKeeper(keys, keeping, keeping, time.Now)
 	w.Intake = intake.New(d.Store(postgres.RoleSMTP), blobs, w.Index, w.Rung, slog.New(slog.DiscardHandler))
@@ -71,7 +72,7 @@ func (w *Town) Found(code string) tenant.Founding {
 	w.t.Helper()
 	settings := tenant.Defaults()
 	settings.DepositDomain = Domain
-	f, err := tenant.New(w.Store(postgres.RoleHTTP), w.Keeper, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
+	f, err := tenant.New(w.HTTP, w.Keeper, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
 	if err != nil {
 		w.t.Fatalf("found %s: %v", code, err)
 	}
@@ -82,7 +83,7 @@ func (w *Town) Found(code string) tenant.Founding {
 func (w *Town) Enrol(given string) Citizen {
 	w.t.Helper()
 	who := citizen.Identity{Given: given, Family: "Durand", Email: "durand@ville.test"}
-	id, shown, err := citizen.New(w.Store(postgres.RoleHTTP), w.Keeper, w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
+	id, shown, err := citizen.New(w.HTTP, w.Keeper, w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
 	if err != nil {
 		w.t.Fatalf("enrol %s: %v", given, err)
 	}

@@ -82,4 +82,4 @@ corpus: go ## read the corpora of others in place; CORPUS=../shared/corpus
 
 bench: go ## accepted mails a second, time to filed, memory; docs/performance.md says how to read it
 	@.ci/install test
-	go test -run '^$$' -bench 'Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre
+	go test -run '^$$' -bench 'Disk|Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre

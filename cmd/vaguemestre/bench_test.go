@@ -120,7 +120,7 @@ func (p *program) sendTimed(msg []byte) (id string, began time.Time) {
 		return "", began
 	}
 	defer c.Close()
-	if err := errorsJoin(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(p.address)); err != nil {
+	if err := firstError(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(p.address)); err != nil {
 		p.t.Error(err)
 		return "", began
 	}
@@ -151,7 +151,7 @@ func data(c *textproto.Conn, msg []byte) (string, error) {
 	return reply, err
 }
 
-func errorsJoin(errs ...error) error {
+func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err

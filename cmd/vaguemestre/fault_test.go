@@ -217,7 +217,7 @@ func converse(t *testing.T, addr, to string) func(msg []byte) error {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := errorsJoin(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(to)); err != nil {
+	if err := firstError(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(to)); err != nil {
 		t.Fatal(err)
 	}
 	return func(msg []byte) error {

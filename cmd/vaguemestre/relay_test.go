@@ -70,7 +70,7 @@ func (r *relay) hand(msg []byte) (deposit string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := errorsJoin(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(r.to)); err != nil {
+	if err := firstError(c.Hello("client.test"), c.Mail("camille@example.test"), c.Rcpt(r.to)); err != nil {
 		return "", err
 	}
 	if rand.Float64() < r.deaf {

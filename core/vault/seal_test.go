@@ -323,16 +323,16 @@ func TestREL13_FailingStorageIsNoEnd(t *testing.T) {
 
 // Whatever a stranger makes of a sealed stream, only the stream itself opens.
 func FuzzOpenReader(f *testing.F) {
-	key := Key(bytes.Repeat([]byte{9}, keySize))
-	plain := plainText(300)
-	stream := sealed(f, key, plain)
+	v := readVectors(f)
+	fixed := v.Streams[2] // sealed once: each process that fuzzes must know the same
+	key, plain, stream := v.Key, plainText(fixed.Size), fixed.Sealed
 	f.Add(stream)
 	f.Add(stream[:prefixSize])
 	f.Add([]byte{1, 1})
 	f.Add([]byte{})
 	f.Add(append(bytes.Clone(stream), 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := read(key, testTenant, testObject, LabelBody, b)
+		got, err := read(key, v.Tenant, v.Object, fixed.Label, b)
 		switch {
 		case bytes.Equal(b, stream):
 			if err != nil || !bytes.Equal(got, plain) {

@@ -43,7 +43,7 @@ type stream struct {
 	Sealed []byte `json:"sealed"`
 }
 
-func readVectors(t *testing.T) vectors {
+func readVectors(t testing.TB) vectors {
 	t.Helper()
 	var v vectors
 	b, err := os.ReadFile("testdata/vectors.json")
@@ -62,7 +62,7 @@ func readVectors(t *testing.T) vectors {
 }
 
 // lend puts the vectors' keys where a keeper finds them.
-func (v vectors) lend(t *testing.T, h *household) {
+func (v vectors) lend(t testing.TB, h *household) {
 	t.Helper()
 	wrapped, err := h.Wrap(t.Context(), v.Tenant, v.VaultSecrets, vaultBinding(v.Tenant, v.Vault))
 	if err != nil {

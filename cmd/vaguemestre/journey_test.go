@@ -21,7 +21,7 @@ func TestGW4_FromMailToVault(t *testing.T) {
 	if err := p.send(p.address, message("gw4", "Mon avis", "avis 2026.pdf", "application/pdf", file)); err != nil {
 		t.Fatal(err)
 	}
-	p.wait(20*time.Second, "document", func() bool { return len(p.vault()) == 1 })
+	p.wait(60*time.Second, "document", func() bool { return len(p.vault()) == 1 })
 	got := p.vault()[0]
 	sum := sha256.Sum256(file)
 	if got.Type != "avis_imposition_ir" || got.State != "to_confirm" || got.Standing != "current" || got.Channel != "smtp" ||
@@ -80,7 +80,7 @@ func TestTheOtherEnds(t *testing.T) {
 		}
 	}
 	var got []deposit
-	p.wait(20*time.Second, "end of all pieces", func() bool {
+	p.wait(60*time.Second, "end of all pieces", func() bool {
 		got = p.deposits()
 		for _, d := range got {
 			if len(d.Pieces) != 1 || d.Pieces[0].State == "waiting" || d.Pieces[0].State == "examined" || d.Pieces[0].State == "recognised" {

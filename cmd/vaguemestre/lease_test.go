@@ -64,18 +64,18 @@ func TestREL07_StoppedWhileReading(t *testing.T) {
 		t.Fatal(err)
 	}
 	const held = `SELECT count(*) FROM piece WHERE state = 'waiting' AND lease_until > clock_timestamp()`
-	office.wait(20*time.Second, "piece in work", func() bool { return office.query(held) == 1 })
+	office.wait(60*time.Second, "piece in work", func() bool { return office.query(held) == 1 })
 	thaw, stopped := slow.freeze(), time.Now()
 	if office.query(held) != 1 {
 		t.Fatal("the piece was too quick for this test")
 	}
 	office.worker()
-	office.wait(30*time.Second, "document", func() bool { return filed(office.deposits()) })
+	office.wait(90*time.Second, "document", func() bool { return filed(office.deposits()) })
 	t.Logf("another had filed it %v after the stop", time.Since(stopped).Round(time.Millisecond))
 	time.Sleep(time.Until(stopped.Add(2 * lease)))
 	before := office.query(`SELECT sum(lease_token) FROM piece`)
 	thaw()
-	slow.wait(20*time.Second, "refusal of the stale lease", func() bool {
+	slow.wait(60*time.Second, "refusal of the stale lease", func() bool {
 		return strings.Contains(slow.logs.String(), "lease passed to another worker")
 	})
 	office.once()
@@ -94,16 +94,16 @@ func TestREL07_StoppedWhileCommitting(t *testing.T) {
 	if err := office.send(office.address, message("rel07", "Mon avis", "avis.pdf", "application/pdf", taxNotice("Zoé LE GOFF", "rel07"))); err != nil {
 		t.Fatal(err)
 	}
-	office.wait(20*time.Second, "transaction under way", func() bool {
+	office.wait(60*time.Second, "transaction under way", func() bool {
 		return office.query(`SELECT count(*) FROM pg_stat_activity WHERE application_name = 'vaguemestre-worker' AND wait_event_type = 'Lock'`) == 1
 	})
 	thaw, stopped := slow.freeze(), time.Now()
 	release()
 	office.worker()
-	office.wait(30*time.Second, "document", func() bool { return filed(office.deposits()) })
+	office.wait(90*time.Second, "document", func() bool { return filed(office.deposits()) })
 	t.Logf("another had filed it %v after the stop", time.Since(stopped).Round(time.Millisecond))
 	thaw()
-	slow.wait(20*time.Second, "end of the broken attempt", func() bool {
+	slow.wait(60*time.Second, "end of the broken attempt", func() bool {
 		return strings.Contains(slow.logs.String(), "lease passed to another worker") || strings.Contains(slow.logs.String(), "attempt ended")
 	})
 	office.once()

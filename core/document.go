@@ -28,16 +28,17 @@ const (
 // DocumentMeta is what is known of a document beyond its plain columns; sealed at
 // rest under the document's own key (SEC-24).
 type DocumentMeta struct {
-	FileName   string   `json:"filename,omitempty"`
-	SHA256     string   `json:"sha256"`
-	Kind       Kind     `json:"kind"`
-	Confidence float64  `json:"confidence"`
-	Holder     string   `json:"holder,omitempty"`
-	Holders    []string `json:"holders,omitempty"`
-	Issued     Date     `json:"issued,omitzero"`
-	Expires    Date     `json:"expires,omitzero"`
-	Period     Period   `json:"period,omitzero"`
-	Evidence   []string `json:"evidence,omitempty"`
+	Document   DocumentID `json:"document"` // whose it is: moved to another row, it is not believed
+	FileName   string     `json:"filename,omitempty"`
+	SHA256     string     `json:"sha256"`
+	Kind       Kind       `json:"kind"`
+	Confidence float64    `json:"confidence"`
+	Holder     string     `json:"holder,omitempty"`
+	Holders    []string   `json:"holders,omitempty"`
+	Issued     Date       `json:"issued,omitzero"`
+	Expires    Date       `json:"expires,omitzero"`
+	Period     Period     `json:"period,omitzero"`
+	Evidence   []string   `json:"evidence,omitempty"`
 }
 
 // Document is what stands in a vault.

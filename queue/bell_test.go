@@ -126,7 +126,7 @@ func TestBellStopsWhileItInsists(t *testing.T) {
 	}
 }
 
-func TestBellRingsOnlyOpaqueIDs(t *testing.T) {
+func TestSEC108_BellRingsOnlyOpaqueIDs(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t).open(Config{})
 	var log page

@@ -46,7 +46,7 @@ func TestLaneOfATenant(t *testing.T) {
 }
 
 // One town rings two thousand times; the others hardly notice (REL-10).
-func TestOneTenantDoesNotStarveOthers(t *testing.T) {
+func TestREL10_OneTenantDoesNotStarveOthers(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t).open(Config{Concurrency: 2})
 	b := NewBell(r, time.Now, quiet)

@@ -153,7 +153,7 @@ func (s *server) monitor(p *page) {
 }
 
 // Only opaque identifiers enter Redis (SEC-29, B6).
-func TestRedisIsToldNothingPersonal(t *testing.T) {
+func TestSEC108_RedisIsToldNothingPersonal(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
 	var heard page

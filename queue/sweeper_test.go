@@ -64,7 +64,7 @@ func TestSweepSparesOtherTenants(t *testing.T) {
 }
 
 // Whatever was done to a task by hand or by accident, its row is rung again.
-func TestSweepRingsThroughDeadTasks(t *testing.T) {
+func TestREL06_SweepRingsThroughDeadTasks(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t).open(Config{})
 	inspector := asynq.NewInspectorFromRedisClient(r.client)
@@ -145,7 +145,7 @@ func TestSweepRingsThroughDeadTasks(t *testing.T) {
 
 // Redis is emptied while steps wait and run: every row is rung again, and the
 // worker lives on (REL-06).
-func TestFlushLosesNothing(t *testing.T) {
+func TestREL06_FlushLosesNothing(t *testing.T) {
 	t.Parallel()
 	r := startRedis(t).open(Config{Concurrency: 4, SweepEvery: 100 * time.Millisecond})
 	box := &rows{due: newSteps(60)}
@@ -175,7 +175,7 @@ func TestFlushLosesNothing(t *testing.T) {
 // A worker killed between taking a task and claiming its row leaves the task
 // active under the very id the Sweeper would ring: it must not wait for asynq,
 // which archives such a task only after two minutes.
-func TestKilledWorkerIsRungAgain(t *testing.T) {
+func TestREL06_KilledWorkerIsRungAgain(t *testing.T) {
 	t.Parallel()
 	srv := startRedis(t)
 	r := srv.open(Config{SweepEvery: time.Second})

@@ -25,7 +25,7 @@ func sized(n int) string {
 	return head + body + strings.Repeat("z", rest-2) + "\r\n"
 }
 
-func TestSizeLimit(t *testing.T) {
+func TestSEC43_SizeLimit(t *testing.T) {
 	const limit = 100_000
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{MaxBytes: limit}, intake)
@@ -60,7 +60,7 @@ func TestSizeLimit(t *testing.T) {
 	}
 }
 
-func TestOtherLimits(t *testing.T) {
+func TestSEC43_OtherLimits(t *testing.T) {
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{MaxLine: 2000, MaxHeader: 5000, MaxBytes: 100_000}, intake)
 	line := func(n int) string { return "\r\n" + strings.Repeat("y", n-2) + "\r\n" }
@@ -91,7 +91,7 @@ func TestOtherLimits(t *testing.T) {
 	})
 }
 
-func TestSessionLimit(t *testing.T) {
+func TestSEC43_SessionLimit(t *testing.T) {
 	addr, _ := open(t, smtpin.Config{MaxSessions: 2}, &town{})
 	first := dial(t, addr)
 	dial(t, addr)
@@ -121,7 +121,7 @@ func TestSessionLimit(t *testing.T) {
 	}
 }
 
-func TestOversizeThenDot(t *testing.T) {
+func TestSEC40_OversizeThenDot(t *testing.T) {
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{MaxBytes: 1000}, intake)
 	d := dial(t, addr)
@@ -144,7 +144,7 @@ func TestOversizeThenDot(t *testing.T) {
 	d.expect("")
 }
 
-func TestSlowSendersAreCut(t *testing.T) {
+func TestSEC43_SlowSendersAreCut(t *testing.T) {
 	drip := func(d *dialog, s string) (took time.Duration) {
 		start := time.Now()
 		go func() {

@@ -252,15 +252,15 @@ func TestRecipients(t *testing.T) {
 
 // sized is a message of exactly n bytes.
 
-// TestSmuggling sends what two servers may read differently. Whatever comes after the
+// TestSEC40_Smuggling sends what two servers may read differently. Whatever comes after the
 
 // trick holds a second message, which must never be taken in.
 
 // trickle sends every byte on its own; the far end may close in the middle.
 
-// TestNoSmugglingWithoutBareBreaks sends tricks with proper line ends: one message each.
+// TestSEC40_NoSmugglingWithoutBareBreaks sends tricks with proper line ends: one message each.
 
-// TestOversizeThenDot: what follows the end of a message that was too large is a
+// TestSEC40_OversizeThenDot: what follows the end of a message that was too large is a
 
 // command again, and no second message hides in the first.
 
@@ -318,7 +318,7 @@ func TestAnswers(t *testing.T) {
 
 // startTLS secures the conversation and says EHLO again.
 
-// TestNothingFollowsSTARTTLS injects commands in the clear: none may be carried out
+// TestSEC41_NothingFollowsSTARTTLS injects commands in the clear: none may be carried out
 
 // after the handshake, as if it had been protected.
 

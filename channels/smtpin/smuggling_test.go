@@ -10,7 +10,7 @@ import (
 	"vaguemestre/channels/smtpin"
 )
 
-func TestSmuggling(t *testing.T) {
+func TestSEC40_Smuggling(t *testing.T) {
 	second := "MAIL FROM:<evil@b.test>\r\nRCPT TO:<" + mine + ">\r\nDATA\r\n" + letter + ".\r\n"
 	for name, end := range map[string]string{
 		"LF.LF":         "\n.\n",
@@ -63,7 +63,7 @@ func trickle(d *dialog, raw string) {
 	}
 }
 
-func TestNoSmugglingWithoutBareBreaks(t *testing.T) {
+func TestSEC40_NoSmugglingWithoutBareBreaks(t *testing.T) {
 	for name, inside := range map[string]string{
 		"NUL before the dot": "\r\n\x00.\r\n",
 		"NUL after the dot":  "\r\n.\x00\r\n",
@@ -86,7 +86,7 @@ func TestNoSmugglingWithoutBareBreaks(t *testing.T) {
 	}
 }
 
-func TestSmugglingInCommands(t *testing.T) {
+func TestSEC40_SmugglingInCommands(t *testing.T) {
 	for name, line := range map[string]string{
 		"LF":          "NOOP\nRSET\r\n",
 		"CR":          "NOOP\rRSET\r\n",

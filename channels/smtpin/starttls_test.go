@@ -74,7 +74,7 @@ func TestSTARTTLSIsNotOffered(t *testing.T) {
 	d.cmd("NOOP", "250 ")
 }
 
-func TestNothingFollowsSTARTTLS(t *testing.T) {
+func TestSEC41_NothingFollowsSTARTTLS(t *testing.T) {
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{TLS: certificate(t)}, intake)
 	d := dial(t, addr)
@@ -90,7 +90,7 @@ func TestNothingFollowsSTARTTLS(t *testing.T) {
 	}
 }
 
-func TestPlaintextOnlyOnLoopback(t *testing.T) {
+func TestSEC42_PlaintextOnlyOnLoopback(t *testing.T) {
 	if err := smtpin.New(smtpin.Config{Addr: "0.0.0.0:0"}, &town{}, slog.New(slog.DiscardHandler)).Listen(); err == nil {
 		t.Error("listens to the world without TLS")
 	}

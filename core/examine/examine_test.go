@@ -239,7 +239,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestBombIsRefusedAndNobodyNotices(t *testing.T) {
+func TestSEC64_BombIsRefusedAndNobodyNotices(t *testing.T) {
 	var z bytes.Buffer
 	deflate := zlib.NewWriter(&z)
 	for range 200 {

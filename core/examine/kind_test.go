@@ -92,7 +92,7 @@ func withStream(dict string, data []byte) []byte {
 	return w.Bytes(root)
 }
 
-func TestKinds(t *testing.T) {
+func TestSEC60_Kinds(t *testing.T) {
 	pdf := pdftest.Text("Bonjour")
 	xmp := `<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><dc:title>Reçu &lt;1&gt;</dc:title></rdf:RDF></x:xmpmeta>`
 	for name, c := range map[string]struct {
@@ -129,7 +129,7 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-func TestRefusedKinds(t *testing.T) {
+func TestSEC60_RefusedKinds(t *testing.T) {
 	pdf, zipped := pdftest.Text("Bonjour"), zipFile(t, "a.pdf")
 	utf16File := []byte{0xff, 0xfe}
 	for _, u := range utf16.Encode([]rune("<html>Bonjour à tous</html>")) {

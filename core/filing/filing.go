@@ -55,6 +55,7 @@ func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta c
 		return "", fmt.Errorf("fingerprint: %w", err)
 	}
 	plain, err := json.Marshal(core.DocumentMeta{
+		Document: doc.ID,
 		FileName: meta.FileName, SHA256: meta.SHA256, Kind: p.Kind, Confidence: v.Confidence, Holder: v.Holder, Holders: v.Holders,
 		Issued: v.Issued, Expires: v.Expires, Period: v.Period, Evidence: v.Evidence,
 	})

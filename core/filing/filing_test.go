@@ -185,7 +185,7 @@ func TestSEC24_WhatIsFiledWhere(t *testing.T) {
 	if err := json.Unmarshal(got.Document.Meta, &meta); err != nil {
 		t.Fatal(err)
 	}
-	wantMeta := core.DocumentMeta{FileName: "avis.pdf", SHA256: "abc", Kind: core.KindPDF, Confidence: 0.93, Holder: v.Holder, Holders: v.Holders,
+	wantMeta := core.DocumentMeta{Document: id, FileName: "avis.pdf", SHA256: "abc", Kind: core.KindPDF, Confidence: 0.93, Holder: v.Holder, Holders: v.Holders,
 		Issued: v.Issued, Period: v.Period, Evidence: v.Evidence}
 	if !reflect.DeepEqual(meta, wantMeta) {
 		t.Errorf("sealed %+v\nwant   %+v", meta, wantMeta)

@@ -2,8 +2,11 @@ package vault
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"io"
 
 	"vaguemestre/core"
@@ -61,6 +64,9 @@ func (r *Reader) open(ctx context.Context, who core.Access, docs []core.Document
 		if err := json.Unmarshal(opened[i], &items[i].Opened); err != nil {
 			return nil, nil, fmt.Errorf("metadata of document %s: %w", d.ID, err)
 		}
+		if items[i].Opened.Document != d.ID { // rows were exchanged
+			return nil, nil, fmt.Errorf("metadata of document %s: %w", d.ID, ErrSealBroken)
+		}
 	}
 	return items, keys, nil
 }
@@ -86,5 +92,25 @@ func (r *Reader) Read(ctx context.Context, who core.Access, id core.DocumentID, 
 	if err != nil {
 		return Item{}, nil, err
 	}
+	if len(d.Parts) == 1 {
+		body = &provenReader{ReadCloser: body, hash: sha256.New(), want: items[0].Opened.SHA256}
+	}
 	return items[0], body, nil
+}
+
+// provenReader ends well only when what was read is what the document says it is: the
+// seal proves that the bytes are some piece's, not that they are this document's.
+type provenReader struct {
+	io.ReadCloser
+	hash hash.Hash
+	want string // hex
+}
+
+func (p *provenReader) Read(b []byte) (int, error) {
+	n, err := p.ReadCloser.Read(b)
+	p.hash.Write(b[:n])
+	if err == io.EOF && hex.EncodeToString(p.hash.Sum(nil)) != p.want {
+		err = fmt.Errorf("%w: not the document's bytes", ErrSealBroken)
+	}
+	return n, err
 }

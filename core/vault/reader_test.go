@@ -2,6 +2,8 @@ package vault_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -56,7 +58,8 @@ func (h home) add(t *testing.T, name string, file []byte) core.DocumentID {
 	t.Helper()
 	lease, p := h.Piece(h.citizen, name, file, core.PieceRecognised)
 	v := core.Verdict{Type: "avis", Confidence: 0.9, Holder: "Zoé LE GOFF"}
-	id, err := filing.New(h.Worker, h.Keeper, time.Now).File(t.Context(), lease, p, core.PieceMeta{FileName: name + ".pdf", SHA256: name}, v, catalogue.Type{Code: "avis"})
+	sum := sha256.Sum256(file)
+	id, err := filing.New(h.Worker, h.Keeper, time.Now).File(t.Context(), lease, p, core.PieceMeta{FileName: name + ".pdf", SHA256: hex.EncodeToString(sum[:])}, v, catalogue.Type{Code: "avis"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,5 +236,31 @@ func TestSEC21_RowsExchanged(t *testing.T) {
 			t.Errorf("%s exchanged: %v", column, err)
 		}
 		h.Exec(swap)
+	}
+}
+
+// SEC-21: whoever writes to the database exchanges two documents of one vault, or the
+// bytes behind them: neither is shown as the other.
+func TestSEC21_DocumentsExchangedInTheirVault(t *testing.T) {
+	h := newHome(t)
+	other := h.add(t, "2", []byte("another"))
+	h.Exec(`CREATE TEMP TABLE m AS SELECT document_id, meta FROM document_version;
+		UPDATE document_version v SET meta = m.meta FROM m WHERE m.document_id <> v.document_id`)
+	if _, err := h.List(t.Context(), h.owner()); !errors.Is(err, vault.ErrSealBroken) {
+		t.Errorf("listing exchanged metadata: %v", err)
+	}
+	h.Exec(`CREATE TEMP TABLE m AS SELECT document_id, meta FROM document_version;
+		UPDATE document_version v SET meta = m.meta FROM m WHERE m.document_id <> v.document_id;
+		CREATE TEMP TABLE p AS SELECT document_id, piece_id FROM version_part;
+		UPDATE version_part v SET piece_id = p.piece_id FROM p WHERE p.document_id <> v.document_id`)
+	for _, id := range []core.DocumentID{h.document, other} {
+		_, f, err := h.Read(t.Context(), h.owner(), id, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, f); !errors.Is(err, vault.ErrSealBroken) {
+			t.Errorf("reading exchanged bytes: %v", err)
+		}
+		f.Close()
 	}
 }

@@ -177,7 +177,7 @@ func emptyEnv() error {
 	return errors.New("nothing of interest")
 }
 
-func TestAProbeReachesNothing(t *testing.T) {
+func TestSEC62_AProbeReachesNothing(t *testing.T) {
 	t.Setenv("VAGUEMESTRE_SECRET", "must not be seen")
 	a := surroundings(t)
 	in, err := json.Marshal(a)
@@ -441,13 +441,13 @@ func TestHelperSleep(t *testing.T) {
 	_, _ = Run(t.Context(), Task{Job: "sleep"})
 }
 
-// TestAsAnOrdinaryUser runs the tests above once more as somebody who is not root,
+// TestSEC62_AsAnOrdinaryUser runs the tests above once more as somebody who is not root,
 // where user namespaces and Landlock have to carry what another user id does for root.
-func TestAsAnOrdinaryUser(t *testing.T) {
+func TestSEC62_AsAnOrdinaryUser(t *testing.T) {
 	if os.Geteuid() != 0 {
 		return // this whole run is that
 	}
-	cmd := exec.Command("/proc/self/exe", "-test.run=^(TestAProbe|TestTheProbe|TestRun$|TestCheck|TestFailures)")
+	cmd := exec.Command("/proc/self/exe", "-test.run=^(TestSEC62_AProbe|TestTheProbe|TestRun$|TestCheck|TestFailures)")
 	cmd.Dir = "/"
 	cmd.Env = []string{"TMPDIR=/tmp"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
@@ -456,8 +456,8 @@ func TestAsAnOrdinaryUser(t *testing.T) {
 	}
 }
 
-// TestRefusesUnconfined: the least is checked by the child itself.
-func TestRefusesUnconfined(t *testing.T) {
+// TestSEC62_RefusesUnconfined: the least is checked by the child itself.
+func TestSEC62_RefusesUnconfined(t *testing.T) {
 	told, err := json.Marshal(plan{Job: "echo", CPU: 1, Memory: 1 << 30})
 	if err != nil {
 		t.Fatal(err)

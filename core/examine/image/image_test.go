@@ -230,8 +230,8 @@ func orientated(t testing.TB, kind core.Kind, file []byte, o int) []byte {
 	return append(out, 0, 0, 0, 0)
 }
 
-// TestKinds decodes every kind and variety that citizens, phones and scanners send.
-func TestKinds(t *testing.T) {
+// TestSEC60_Kinds decodes every kind and variety that citizens, phones and scanners send.
+func TestSEC60_Kinds(t *testing.T) {
 	d := New(Config{})
 	s := sheet(160, 80)
 	glass := stdimage.NewNRGBA(s.Rect) // black all over, transparent where the sheet is white
@@ -499,8 +499,8 @@ func TestDecodeEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestBrokenAnswers: the child is not believed (SEC-61).
-func TestBrokenAnswers(t *testing.T) {
+// TestSEC61_BrokenAnswers: the child is not believed (SEC-61).
+func TestSEC61_BrokenAnswers(t *testing.T) {
 	o := order{MaxPixels: 100, MaxSide: 5}
 	answer := func(n int, numbers ...uint32) []byte {
 		b := []byte{statusDone}

@@ -208,7 +208,7 @@ func TestTraits(t *testing.T) {
 	}
 }
 
-func TestEndlessFileStopsInTime(t *testing.T) {
+func TestSEC63_EndlessFileStopsInTime(t *testing.T) {
 	s := sandbox(t, Config{PageTime: 300 * time.Millisecond, DocumentTime: time.Second})
 	d := open(t, s, endless())
 	begin := time.Now()
@@ -247,7 +247,7 @@ func TestCallersDeadlineIsAnAccident(t *testing.T) {
 
 // A page whose content inflates past the guest's memory ends the guest, soon; one
 // whose picture does is drawn without it.
-func TestBombs(t *testing.T) {
+func TestSEC64_Bombs(t *testing.T) {
 	s := sandbox(t, Config{Memory: 64 << 20})
 	w := new(pdftest.Writer)
 	content := w.Stream("/Filter /FlateDecode", deflated(bytes.Repeat([]byte("q "), 40<<20)))

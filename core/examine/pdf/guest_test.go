@@ -39,7 +39,7 @@ func lying(t *testing.T, l *liar) *Sandbox {
 	return s
 }
 
-func TestLyingGuest(t *testing.T) {
+func TestSEC61_LyingGuest(t *testing.T) {
 	honest := liar{pages: 1, width: 72, height: 72, length: 7, words: "Bonjour", pix: make([]byte, 72*72), stride: 72}
 	for name, lie := range map[string]func(*liar){
 		"no page":         func(l *liar) { l.pages = 0 },
@@ -81,7 +81,7 @@ func everything(t *testing.T, s *Sandbox) error {
 	return errors.Join(textErr, drawErr)
 }
 
-func TestGuestServesOneDocument(t *testing.T) {
+func TestSEC63_GuestServesOneDocument(t *testing.T) {
 	s := lying(t, &liar{pages: 1})
 	for range 5 {
 		d, err := s.Open(t.Context(), nil)

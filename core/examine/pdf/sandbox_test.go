@@ -55,7 +55,7 @@ func TestReadyComesAfterNew(t *testing.T) {
 	}
 }
 
-func TestGuestSeesNoHostFile(t *testing.T) {
+func TestSEC63_GuestSeesNoHostFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "there.pdf")
 	if err := os.WriteFile(path, pdftest.Text("secret"), 0o644); err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestCompileCacheMustBePrivate(t *testing.T) {
 	}
 }
 
-func TestGuestIsPinned(t *testing.T) {
+func TestSEC63_GuestIsPinned(t *testing.T) {
 	sums, err := os.ReadFile("../../../go.sum")
 	if err != nil {
 		t.Fatal(err)

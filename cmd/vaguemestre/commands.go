@@ -23,12 +23,12 @@ func newTenant(c *client) *cobra.Command {
 		}}
 	add.Flags().StringVar(&a.Code, "code", "", "short name: small letters, digits, dashes")
 	add.Flags().StringVar(&a.Name, "name", "", "name as citizens read it")
-	add.Flags().StringVar(&a.Domain, "domain", "", "domain of its secret deposit addresses")
+	add.Flags().StringVar(&a.Domain, "domain", "", "domain of its secret deposit addresses (in a development home: depot.CODE.test unless given)")
 	list := &cobra.Command{Use: "list", Short: "List the towns", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd, "tenant/list", control.Args{}, showFields("id", "code", "name"))
 		}}
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name", "domain")), c.jsonFlag(list))
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list))
 }
 
 func newCitizen(c *client) *cobra.Command {

@@ -250,6 +250,7 @@ func TestRunningCommandsSpeakJSON(t *testing.T) {
 	document := p.vault()[0].ID
 	for _, c := range []struct{ args, keys string }{
 		{"tenant add --code ville --name Ville --domain depot.ville.test", "code id name"},
+		{"tenant add --code bourg --name Bourg", "code id name"},
 		{"tenant list", "code id name"},
 		{"citizen add --tenant ville --given Ana --family Belle --email ana@ville.test", "deposit_address id reading_consent tenant"},
 		{"citizen address show --citizen " + p.citizen, "address created revoked"},

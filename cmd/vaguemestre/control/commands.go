@@ -73,6 +73,9 @@ func (s *Server) tenant(ctx context.Context, a Args) (core.TenantID, error) {
 func (s *Server) tenantAdd(ctx context.Context, a Args) ([]any, error) {
 	settings := tenant.Defaults()
 	settings.DepositDomain = a.Domain
+	if a.Domain == "" && s.jobs.Development {
+		settings.DepositDomain = "depot." + a.Code + ".test"
+	}
 	content, err := catalogue.Default().Marshal()
 	if err != nil {
 		return nil, err

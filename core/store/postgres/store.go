@@ -64,13 +64,14 @@ func Open(ctx context.Context, url string, role Role, conns int32, now func() ti
 // safe refuses a login that could read across tenants, and a server that
 // acknowledges commits it may lose (REL-01).
 func (s *Store) safe(ctx context.Context) error {
-	return s.tx(ctx, "", func(tx pgx.Tx) error {
-		var passes bool
+	err := s.tx(ctx, "", func(tx pgx.Tx) error {
+		var passes, migrated bool
 		var fsync, sync string
 		err := tx.QueryRow(ctx, `
 			SELECT EXISTS (SELECT 1 FROM pg_roles WHERE (rolsuper OR rolbypassrls) AND pg_has_role(session_user, oid, 'MEMBER'))
 			    OR EXISTS (SELECT 1 FROM pg_class WHERE relrowsecurity AND pg_has_role(session_user, relowner, 'MEMBER')),
-			       current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&passes, &fsync, &sync)
+			       to_regclass('public.journal') IS NOT NULL,
+			       current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&passes, &migrated, &fsync, &sync)
 		if err != nil {
 			return fmt.Errorf("check login: %w", err)
 		}
@@ -80,9 +81,19 @@ func (s *Store) safe(ctx context.Context) error {
 		if fsync != "on" || sync == "off" {
 			return errors.New("the database runs without fsync or synchronous_commit: it could lose what was acknowledged")
 		}
+		if !migrated {
+			return errNotMigrated
+		}
 		return nil
 	})
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && (pg.Code == "42501" || pg.Code == "22023") { // the role is not ours to take, or not there
+		return errNotMigrated
+	}
+	return err
 }
+
+var errNotMigrated = errors.New("the database was not migrated for this login: start once with VAGUEMESTRE_DATABASE_OWNER_URL set")
 
 // Close ends all connections.
 func (s *Store) Close() { s.pool.Close() }

@@ -349,3 +349,19 @@ func twoTowns(t *testing.T, d *pgtest.Database) (a, b core.TenantID) {
 	two.file("1")
 	return one.tenant, two.tenant
 }
+
+// A database that nobody has migrated for a login says so, and what to do.
+func TestOpenNamesAnUnmigratedDatabase(t *testing.T) {
+	d := pgtest.New(t)
+	d.Exec(`CREATE ROLE unmigrated LOGIN`) // roles are the whole server's: no other test may know this one
+	without := func(url string) {
+		t.Helper()
+		_, err := postgres.Open(t.Context(), url, postgres.RoleWorker, 1, time.Now)
+		if err == nil || !strings.Contains(err.Error(), "VAGUEMESTRE_DATABASE_OWNER_URL") {
+			t.Errorf("opened with %v", err)
+		}
+	}
+	without(strings.Replace(d.URL, "user=vaguemestre", "user=unmigrated", 1))
+	d.Exec(`ALTER TABLE journal RENAME TO journal_elsewhere`)
+	without(d.URL)
+}

@@ -185,6 +185,10 @@ func TestSEC62_AProbeReachesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, space := range spaces() {
+		if space != 0 && !offered(space) {
+			t.Logf("this machine refuses namespaces %#x to this user: seccomp stands alone", space)
+			continue
+		}
 		t.Run(fmt.Sprintf("namespaces %#x", space), func(t *testing.T) {
 			out, rep, err := launch(t.Context(), Task{Job: "probe", Input: bytes.NewReader(in)}, space)
 			if err != nil {
@@ -386,9 +390,21 @@ func TestRunEndsWithItsContext(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
-	if lacks := Check(t.Context()); len(lacks) > 0 {
-		t.Errorf("this machine lacks %+v", lacks)
+	namespaced := offered(spaces()[0])
+	for _, lack := range Check(t.Context()) {
+		if !namespaced && !lack.Required && (lack.Feature == "namespaces" || lack.Feature == "other_user") {
+			continue // as it must say on such a machine
+		}
+		t.Errorf("this machine lacks %+v", lack)
 	}
+}
+
+// offered asks the kernel itself, without our child, whether this user may have the
+// namespaces: a container, a chroot or an AppArmor profile may refuse them.
+func offered(space uintptr) bool {
+	cmd := exec.Command("/bin/true")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: space}
+	return cmd.Run() == nil
 }
 
 // TestChildDiesWithItsParent kills a process in the middle of a Run.

@@ -83,14 +83,6 @@ type Body struct {
 	R    io.Reader
 }
 
-// SealedBody is a body as it is stored.
-type SealedBody struct {
-	Type   string
-	Sealed Sealed
-	Digest []byte // SHA-256 of the sealed bytes
-	Meta   []byte // PieceMeta as JSON, sealed under the body's key
-}
-
 // Receipt acknowledges a durable deposit.
 type Receipt struct {
 	Deposit  DepositID

@@ -2,29 +2,6 @@ package core
 
 import "time"
 
-// DocumentState says how far a document may be used.
-type DocumentState string
-
-// Document states.
-const (
-	DocumentToConfirm  DocumentState = "to_confirm"  // usable nowhere until the citizen says yes
-	DocumentToValidate DocumentState = "to_validate" // an agent has yet to look
-	DocumentValidated  DocumentState = "validated"
-	DocumentRejected   DocumentState = "rejected"
-)
-
-// Standing says whether a document still counts.
-type Standing string
-
-// Standings.
-const (
-	StandingCurrent     Standing = "current"
-	StandingExpired     Standing = "expired"
-	StandingReplaced    Standing = "replaced"
-	StandingDeleted     Standing = "deleted"
-	StandingSeenNotKept Standing = "seen_not_kept"
-)
-
 // DocumentMeta is what is known of a document beyond its plain columns; sealed at
 // rest under the document's own key (SEC-24).
 type DocumentMeta struct {

@@ -1,51 +1,5 @@
 package core
 
-// DepositState says where a deposit stands.
-type DepositState string
-
-// Deposit states: received → opened, or held, refused, failed; destroyed at the end.
-const (
-	DepositReceived  DepositState = "received"
-	DepositOpened    DepositState = "opened"
-	DepositHeld      DepositState = "held"
-	DepositRefused   DepositState = "refused"
-	DepositFailed    DepositState = "failed"
-	DepositDestroyed DepositState = "destroyed"
-)
-
-// PieceState says where a piece stands.
-type PieceState string
-
-// Piece states: waiting → examined → recognised → filed, or one of the ends below.
-const (
-	PieceWaiting    PieceState = "waiting"
-	PieceExamined   PieceState = "examined"
-	PieceRecognised PieceState = "recognised"
-	PieceFiled      PieceState = "filed"
-	PieceAtDesk     PieceState = "at_desk"   // a person decides: see Desk
-	PieceSetAside   PieceState = "set_aside" // logo, pixel, signature: kept, not filed
-	PieceRefused    PieceState = "refused"
-	PieceFailed     PieceState = "failed"
-)
-
-// Desk is whose decision a piece at_desk waits for.
-type Desk string
-
-// The citizen comes first for what the sender's trust or the recogniser left open.
-const (
-	DeskNone    Desk = ""
-	DeskCitizen Desk = "citizen"
-	DeskAgent   Desk = "agent"
-)
-
-// Sealed names encrypted bytes and carries the key that opens them, wrapped.
-type Sealed struct {
-	Object  ObjectID
-	Ref     Ref
-	Size    int64  // of the plain bytes
-	Wrapped []byte // the object key, wrapped by the vault's key or sealed to the tenant's intake key
-}
-
 // Piece is one file found in a deposit.
 type Piece struct {
 	Tenant  TenantID

@@ -37,7 +37,8 @@ const (
 	T3              // secret address and DKIM-aligned verified sender
 )
 
-// Address is a secret deposit address that exists and is in force.
+// Address is a deposit address that exists and is in force: a citizen's secret one, or
+// the generic one that a town gives everybody, which has no Vault.
 type Address struct {
 	ID     AddressID
 	Tenant TenantID
@@ -90,12 +91,47 @@ type Receipt struct {
 	Repeat   bool      // the same deposit was already there; nothing new was stored
 }
 
-// Part is one leaf of a message that a person may have meant to send.
+// Part is one file of a message that a person may have meant to send.
 type Part struct {
 	Name      string // file name as sent, decoded; untrusted, may be empty
 	Type      string // declared MIME type, lower case; untrusted
 	Inline    bool   // disposition inline, or referenced by a Content-ID
 	ContentID string
 	Depth     int       // 0 in the outer message, +1 in each forwarded message
+	Via       string    // kind of container it was taken out of: ViaTNEF…; "" when it was a part itself
+	Aside     string    // why nobody meant to send it: AsideLogo…; "" when somebody may have
+	Refusal   *Refusal  // why it can never be read, known from the message alone (encrypted); nil otherwise
 	Body      io.Reader // decoded bytes; valid only during the callback
+}
+
+// Containers that parts are taken out of. The container itself is a part too.
+const (
+	ViaTNEF     = "tnef"     // winmail.dat
+	ViaMSG      = "msg"      // a message saved by Outlook
+	ViaUuencode = "uuencode" // in the text of the message
+	ViaSMIME    = "smime"    // an opaquely signed message
+	ViaZIP      = "zip"
+)
+
+// Why a part is set aside: kept, but no piece of evidence.
+const (
+	AsidePixel     = "tracking_pixel"
+	AsideLogo      = "signature_logo"
+	AsideIcon      = "social_icon"
+	AsideSignature = "cryptographic_signature"
+	AsideContainer = "container" // opened: what it held stands beside it
+	AsideCard      = "calendar_or_card"
+)
+
+// Cover is what a message says besides the files in it.
+type Cover struct {
+	Note string // the text of the outer message, UTF-8; may be empty
+
+	// Doubts are stable codes of what programs read in different ways ("boundary_twice",
+	// "unterminated", "nul"…): such a message is held, for what one of them scans another
+	// might not show (SEC-50). Empty for a message that has one reading.
+	Doubts []string
+
+	// Signed says which kind of signature was noted, "smime" or "pgp"; it was not verified.
+	Signed string
 }

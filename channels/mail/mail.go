@@ -27,15 +27,15 @@ type Splitter struct {
 // is neither text nor a report; at any depth, also in forwarded messages, which are
 // opened and are no parts themselves. A leaf that decodes to nothing is left out.
 //
-// It returns the covering note: the text of the outer message, at most 256 KiB. The note
-// and what a part says about itself are UTF-8 without NUL, whatever was sent.
+// It returns the cover, whose note is at most 256 KiB. The note and what a part says
+// about itself are UTF-8 without NUL, whatever was sent.
 //
 // An error of each ends the walk and is returned as it is; so is an error of r or of
 // ctx, wrapped. A *core.Refusal, wrapped with what was cut, says that a limit was
 // passed: "too_many_parts", "too_deep" or "header_too_large". The parts within the
 // limits were delivered before it is returned, so a caller may also make do with them.
 // No message is too malformed to walk; at worst it has no parts.
-func (s Splitter) Split(ctx context.Context, r io.Reader, each func(core.Part) error) (string, error) {
+func (s Splitter) Split(ctx context.Context, r io.Reader, each func(core.Part) error) (core.Cover, error) {
 	w := walk{Splitter: s.withDefaults(), ctx: ctx, each: each}
 	err := w.message(r, place{})
 	if errors.Is(err, errEnough) {
@@ -44,7 +44,7 @@ func (s Splitter) Split(ctx context.Context, r io.Reader, each func(core.Part) e
 	if err == nil {
 		err = w.cut
 	}
-	return w.note.text(), err
+	return core.Cover{Note: w.note.text()}, err
 }
 
 func (s Splitter) withDefaults() Splitter {

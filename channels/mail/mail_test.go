@@ -44,13 +44,13 @@ type listed struct {
 // walk records everything that s makes of a message.
 func walk(ctx context.Context, s mail.Splitter, r io.Reader) (record, error) {
 	got := record{Parts: []listed{}}
-	note, err := s.Split(ctx, r, func(p core.Part) error {
+	cover, err := s.Split(ctx, r, func(p core.Part) error {
 		body, err := io.ReadAll(p.Body)
 		sum := sha256.Sum256(body)
 		got.Parts = append(got.Parts, listed{p.Name, p.Type, p.Inline, p.ContentID, p.Depth, len(body), hex.EncodeToString(sum[:])})
 		return err
 	})
-	got.Note = note
+	got.Note = cover.Note
 	if err != nil {
 		got.Error = err.Error()
 	}
@@ -353,7 +353,7 @@ func FuzzSplit(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var size int
-		note, err := mail.Splitter{}.Split(t.Context(), bytes.NewReader(raw), func(p core.Part) error {
+		cover, err := mail.Splitter{}.Split(t.Context(), bytes.NewReader(raw), func(p core.Part) error {
 			body, err := io.ReadAll(p.Body)
 			if len(body) == 0 && err == nil {
 				t.Error("a part without content was delivered")
@@ -362,13 +362,13 @@ func FuzzSplit(f *testing.F) {
 			clean(t, p.Name, p.Type, p.ContentID)
 			return err
 		})
-		clean(t, note)
+		clean(t, cover.Note)
 		var refusal *core.Refusal
 		if err != nil && !errors.As(err, &refusal) {
 			t.Errorf("error %v", err)
 		}
-		if size > len(raw) || len(note) > 16*len(raw)+64 {
-			t.Errorf("%d bytes of parts and %d of note from %d", size, len(note), len(raw))
+		if size > len(raw) || len(cover.Note) > 16*len(raw)+64 {
+			t.Errorf("%d bytes of parts and %d of note from %d", size, len(cover.Note), len(raw))
 		}
 	})
 }

@@ -313,9 +313,9 @@ func TestREL04_AnswerLostAfterCommit(t *testing.T) {
 
 type nopSplitter struct{}
 
-func (nopSplitter) Split(_ context.Context, message io.Reader, _ func(core.Part) error) (string, error) {
+func (nopSplitter) Split(_ context.Context, message io.Reader, _ func(core.Part) error) (core.Cover, error) {
 	_, err := io.Copy(io.Discard, message)
-	return "", err
+	return core.Cover{}, err
 }
 
 // breaking is a blob store whose n-th Put fails.

@@ -18,9 +18,9 @@ import (
 // Splitter walks a message.
 type Splitter interface {
 	// Split hands each part that a person may have meant to send to each, in order, as a
-	// stream, and returns the covering note. An error of each stops the walk and comes
-	// back as it is.
-	Split(ctx context.Context, message io.Reader, each func(core.Part) error) (note string, err error)
+	// stream, and returns what the message says besides. An error of each stops the walk
+	// and comes back as it is.
+	Split(ctx context.Context, message io.Reader, each func(core.Part) error) (core.Cover, error)
 }
 
 // Deposit is a deposit as it is read for opening.
@@ -141,14 +141,14 @@ func (r *run) body(ctx context.Context, body core.SealedBody, key vault.Key) err
 		return err
 	}
 	defer message.Close()
-	note, err := r.splitter.Split(ctx, message, func(p core.Part) error { return r.part(ctx, p) })
+	cover, err := r.splitter.Split(ctx, message, func(p core.Part) error { return r.part(ctx, p) })
 	if err != nil {
 		return fmt.Errorf("split message: %w", err)
 	}
-	if note == "" || r.out.Note != nil {
+	if cover.Note == "" || r.out.Note != nil {
 		return nil
 	}
-	r.out.Note, err = key.Seal(d.Tenant, body.Sealed.Object, vault.LabelNote, []byte(note))
+	r.out.Note, err = key.Seal(d.Tenant, body.Sealed.Object, vault.LabelNote, []byte(cover.Note))
 	return err
 }
 

@@ -261,17 +261,17 @@ type splitter struct {
 	each  func(n int) // before each part
 }
 
-func (s splitter) Split(_ context.Context, message io.Reader, each func(core.Part) error) (string, error) {
+func (s splitter) Split(_ context.Context, message io.Reader, each func(core.Part) error) (core.Cover, error) {
 	for n := range s.parts {
 		if s.each != nil {
 			s.each(n)
 		}
 		if err := each(core.Part{Name: "x.pdf", Type: "application/pdf", Body: strings.NewReader(strings.Repeat("x", 100_000))}); err != nil {
-			return "", err
+			return core.Cover{}, err
 		}
 	}
 	_, err := io.Copy(io.Discard, message)
-	return "", errors.Join(s.err, err)
+	return core.Cover{}, errors.Join(s.err, err)
 }
 
 // unopened fails the test unless the deposit stands as it came, with its one blob.

@@ -127,23 +127,23 @@ func (w *desk) reader(r *reader) *pipeline.Reader {
 // splitter makes a part of every line of a message.
 type splitter struct{}
 
-func (splitter) Split(_ context.Context, message io.Reader, each func(core.Part) error) (string, error) {
+func (splitter) Split(_ context.Context, message io.Reader, each func(core.Part) error) (core.Cover, error) {
 	b, err := io.ReadAll(message)
 	if err != nil {
-		return "", err
+		return core.Cover{}, err
 	}
 	switch string(b) {
 	case "broken":
-		return "", errors.New("broken")
+		return core.Cover{}, errors.New("broken")
 	case "refused":
-		return "", &core.Refusal{Code: "too_many_parts", Reason: "Ce message contient trop de fichiers."}
+		return core.Cover{}, &core.Refusal{Code: "too_many_parts", Reason: "Ce message contient trop de fichiers."}
 	}
 	for line := range strings.Lines(string(b)) {
 		if err := each(core.Part{Name: "f.pdf", Type: "application/pdf", Body: strings.NewReader(strings.TrimSpace(line))}); err != nil {
-			return "", err
+			return core.Cover{}, err
 		}
 	}
-	return "", nil
+	return core.Cover{}, nil
 }
 
 // arrive takes in a message with these files and returns the step that opens it.

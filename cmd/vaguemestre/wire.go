@@ -243,9 +243,10 @@ func (p *process) buildWorker(ctx context.Context) error {
 	}
 	p.examiner = examine.New(examine.Config{CacheDir: filepath.Join(p.home.Cache(), "pdf"), Concurrency: p.cfg.Workers}, p.log)
 	p.onClose(func() { p.examiner.Close() })
-	opener := opening.New(s, p.keeper, p.blobs, mail.Splitter{}, p.log)
+	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{}, p.log)
 	filer := filing.New(s, p.keeper, p.now)
-	reader := pipeline.NewReader(s, p.keeper, p.blobs, p.examiner, recognise.New(0), filer)
+	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
 	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
@@ -292,13 +293,14 @@ func (p *process) buildControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	p.jobs = control.Jobs{
 		Store:    s,
 		Tenants:  tenant.New(s, p.keeper, p.now),
 		Citizens: citizen.New(s, p.keeper, p.index, p.now),
-		Vault:    vault.NewReader(s, p.keeper, p.blobs),
+		Vault:    vault.NewReader(s, p.keeper, blobs),
 		Filer:    filing.New(s, p.keeper, p.now),
-		Blobs:    p.blobs,
+		Blobs:    blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
 		Development:   p.cfg.DatabaseURL == "",

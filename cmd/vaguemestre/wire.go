@@ -217,7 +217,7 @@ func (p *process) buildSMTP(ctx context.Context) error {
 	if len(p.cfg.Roles) == 1 {
 		collectSeldom()
 	}
-	s, err := p.store(ctx, postgres.RoleSMTP, 16)
+	s, err := p.store(ctx, postgres.RoleSMTP, 6)
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,7 @@ func TestAcceptedDepositIsThere(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
 	d := w.Deposit(c, core.ChannelWeb, "upload-1")
-	plain := []string{"front", strings.Repeat("back", 100_000), strings.Repeat("x", 256<<10), strings.Repeat("x", 256<<10+1), ""}
+	plain := []string{"front", strings.Repeat("back", 100_000), strings.Repeat("x", 64<<10), strings.Repeat("x", 64<<10+1), ""}
 	var bodies []core.Body
 	for n, b := range plain {
 		bodies = append(bodies, core.Body{Type: "image/jpeg", Name: fmt.Sprintf("%d.jpg", n), R: strings.NewReader(b)})
@@ -129,7 +129,7 @@ func TestAcceptedDepositIsThere(t *testing.T) {
 		t.Fatalf("stored %+v, %v", stored, err)
 	}
 	if left := w.lying(t); len(left) != 2 {
-		t.Errorf("blobs %v, want those of the two bodies over 256 KiB", left)
+		t.Errorf("blobs %v, want those of the two bodies over 64 KiB", left)
 	}
 	for n, plain := range plain {
 		b := stored.Bodies[n]

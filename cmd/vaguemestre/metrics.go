@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ type metrics struct {
 	registry *prometheus.Registry
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
+	verdicts *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -30,13 +32,20 @@ func newMetrics() *metrics {
 			Name: "vaguemestre_attempts_total", Help: "Attempts of workers, by noun and outcome (done, refused, later, failed, stale).",
 		}, []string{"noun", "outcome"}),
 	}
-	m.registry.MustRegister(m.deposits, m.attempts, collectors.NewGoCollector(),
+	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_attributions_total", Help: "Messages opened or held, by trust level (T0 to T3) and the reason for it, or for holding them.",
+	}, []string{"trust", "reason"})
+	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
 func (m *metrics) attempt(noun core.Noun, outcome string) {
 	m.attempts.WithLabelValues(string(noun), outcome).Inc()
+}
+
+func (m *metrics) attribution(a core.Attribution) {
+	m.verdicts.WithLabelValues(fmt.Sprintf("T%d", a.Trust), a.Reason).Inc()
 }
 
 // watchQueue reads the queue when the metrics are read.

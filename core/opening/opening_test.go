@@ -20,7 +20,6 @@ import (
 
 	"vaguemestre/channels/mail"
 	"vaguemestre/core"
-	"vaguemestre/core/opening"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -292,12 +291,11 @@ func TestOpeningStoppedHalfWay(t *testing.T) {
 	id := w.Accept(c, "k", "message/rfc822", message([]byte("one")))
 	lease := w.Lease(core.NounDeposit, string(id))
 
-	refusal := &core.Refusal{Code: "too_many_parts", Reason: "Ce message contient trop de fichiers."}
-	_, err := w.Opener(splitter{parts: 3, err: refusal}).Open(t.Context(), lease)
-	if r := (*core.Refusal)(nil); !errors.As(err, &r) || r.Code != "too_many_parts" {
-		t.Errorf("refused: %v", err)
+	broken := errors.New("reading error")
+	if _, err := w.Opener(splitter{parts: 3, err: broken}).Open(t.Context(), lease); !errors.Is(err, broken) {
+		t.Errorf("broken: %v", err)
 	}
-	w.unopened(t, id, "refused")
+	w.unopened(t, id, "broken")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := func(n int) {
@@ -427,9 +425,8 @@ func TestREL03_PieceCannotBeWritten(t *testing.T) {
 	c := w.Enrol("Zoé")
 	id := w.Accept(c, "k", "message/rfc822", message([]byte("one")))
 	lease := w.Lease(core.NounDeposit, string(id))
-	full := &failing{Blobs: w.Blobs, after: 2}
-	o := opening.New(w.Worker, w.Keeper, full, splitter{parts: 4}, nil)
-	if _, err := o.Open(t.Context(), lease); !errors.Is(err, errFull) {
+	w.Blobs = &failing{Blobs: w.Blobs, after: 2}
+	if _, err := w.Opener(splitter{parts: 4}).Open(t.Context(), lease); !errors.Is(err, errFull) {
 		t.Errorf("full: %v", err)
 	}
 	w.unopened(t, id, "full")

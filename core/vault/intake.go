@@ -40,14 +40,21 @@ func NewIntakeSealer(tenant core.TenantID, public []byte) (*IntakeSealer, error)
 
 // NewKey makes a fresh key for an object and its wrapping.
 func (s *IntakeSealer) NewKey(object core.ObjectID) (Key, []byte, error) {
+	key := newKey()
+	wrapped, err := s.Wrap(object, key)
+	return key, wrapped, err
+}
+
+// Wrap wraps an object's key so that only the keeper can open it, for no vault: that of
+// a deposit that belongs to nobody, or to nobody any more (SEC-17).
+func (s *IntakeSealer) Wrap(object core.ObjectID, key Key) ([]byte, error) {
 	enc, err := hybrid.NewHybridEncrypt(s.public)
 	if err != nil {
-		return nil, nil, fmt.Errorf("intake key: %w", err)
+		return nil, fmt.Errorf("intake key: %w", err)
 	}
-	key := newKey()
 	wrapped, err := enc.Encrypt(key, wrapContext(scopeIntake, s.tenant, "", object))
 	if err != nil {
-		return nil, nil, fmt.Errorf("seal object key: %w", err)
+		return nil, fmt.Errorf("seal object key: %w", err)
 	}
-	return key, append([]byte{scopeIntake}, wrapped...), nil
+	return append([]byte{scopeIntake}, wrapped...), nil
 }

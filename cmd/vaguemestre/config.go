@@ -28,6 +28,7 @@ type Config struct {
 	SMTPMaxBytes     int64         `key:"smtp_max_bytes" default:"52428800" help:"largest message taken in, bytes"`
 	MailMaxParts     int           `key:"mail_max_parts" default:"1000" help:"files in a message; one with more is held for a person"`
 	MailMaxDepth     int           `key:"mail_max_depth" default:"20" help:"messages and parts one in another; a message with more is held"`
+	Resolver         string        `key:"resolver" help:"DNS server asked about senders, host:port; empty: the system's"`
 	ARCSealers       []string      `key:"arc_sealers" help:"domains whose ARC seal is believed when forwarding broke a signature; none unless named"`
 	DatabaseURL      string        `key:"database_url" secret:"true" help:"PostgreSQL, as the application's login; empty: a private one in the home"`
 	DatabaseOwnerURL string        `key:"database_owner_url" secret:"true" help:"PostgreSQL, as the owner, to migrate at start; empty with database_url: no migration"`

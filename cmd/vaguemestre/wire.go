@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"time"
@@ -246,7 +247,7 @@ func (p *process) buildWorker(ctx context.Context) error {
 	}
 	p.examiner = examine.New(examine.Config{CacheDir: filepath.Join(p.home.Cache(), "pdf"), Concurrency: p.cfg.Workers}, p.log)
 	p.onClose(func() { p.examiner.Close() })
-	senders := mailauth.New(mailauth.Config{Sealers: p.cfg.ARCSealers, Now: p.now})
+	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
 	whose := attribution.New(s, p.index)
 	opener := opening.New(s, p.keeper, p.blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
@@ -254,6 +255,17 @@ func (p *process) buildWorker(ctx context.Context) error {
 	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
+}
+
+// resolver asks the DNS server at addr, or whichever the system asks.
+func resolver(addr string) *net.Resolver {
+	if addr == "" {
+		return net.DefaultResolver
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}}
 }
 
 func (p *process) buildScheduler(ctx context.Context) error {

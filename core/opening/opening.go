@@ -208,7 +208,7 @@ func (r *run) attribute(ctx context.Context, attempt int) error {
 	if r.out.Attribution, err = r.attributor.Attribute(ctx, d.Tenant, d.Vault, origin); err != nil {
 		return err
 	}
-	if origin.Trouble && !origin.Proven && attempt < dnsTries {
+	if origin.Trouble && attempt < dnsTries {
 		return errResolver
 	}
 	return nil

@@ -209,7 +209,6 @@ func (v *verdict) dmarc(envelope string) {
 	near := envelope != "" && aligned(envelope, v.from, false)
 	passed := near && v.SPF == core.ResultPass && aligned(envelope, v.from, v.policy.strictSPF)
 	unsure := near && (v.SPF == core.ResultTempError || v.SPF == core.ResultPass && v.policy.result == core.ResultTempError)
-	v.Trouble = v.Trouble || unsure && !passed
 	switch {
 	case v.DKIM == core.ResultPass, passed:
 		v.DMARC = core.ResultPass

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/catalogue"
@@ -227,6 +229,64 @@ func TestSEC44_LevelsDecideTheState(t *testing.T) {
 	w.must(w.senders.Forget(t.Context(), as(w, ana.ID), list[0].ID))
 	w.stands(w.arrives(generic, "one", message("88888888")), "opened T1 verified_sender")
 	w.closes()
+}
+
+// SEC-46: whatever a stranger writes into a message to make it look like part of a
+// citizen's correspondence has no effect on whose it is.
+func TestSEC46_ThreadHeadersAttachNothing(t *testing.T) {
+	w := newTown(t)
+	zoe := w.Enrol("Zoé")
+	_, token, err := w.senders.Add(t.Context(), as(w, zoe.ID), "zoe@example.test")
+	w.must(err)
+	w.must(w.senders.Verify(t.Context(), as(w, zoe.ID), token))
+	w.Origin = proven("zoe@example.test")
+	known := w.arrives(generic, "known@example.test", message("1"))
+	w.stands(known, "opened T1 verified_sender")
+
+	real := mailauth.New(mailauth.Config{Resolver: silence{}})
+	opener := opening.New(w.Worker, w.Keeper, w.Blobs, mail.Splitter{}, real, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+	for i, forged := range []string{
+		"From: x@evil.test\r\nIn-Reply-To: <known@example.test>\r\nReferences: <known@example.test>\r\n",
+		"From: x@evil.test\r\nCc: " + zoe.Shown + "\r\nDelivered-To: " + zoe.Shown + "\r\n",
+		"From: x@evil.test\r\nSubject: Re: [dossier " + string(known) + "] " + zoe.Shown + "\r\nReply-To: zoe@example.test\r\nSender: zoe@example.test\r\n",
+		"From: \"zoe@example.test\" <x@evil.test>\r\nX-Original-From: zoe@example.test\r\nAuthentication-Results: ville.test; dkim=pass header.d=example.test\r\n",
+		"From: zoe@example.test\r\nIn-Reply-To: <known@example.test>\r\n",
+	} {
+		address, err := w.Intake.Locate(t.Context(), generic)
+		w.must(err)
+		d := core.Deposit{Tenant: w.ID, Channel: core.ChannelSMTP, Key: fmt.Sprint("forged", i), Address: address, Journey: core.JourneyHome, Received: time.Now(), Sender: core.Sender{MailFrom: "zoe@example.test"}}
+		r, err := w.Intake.Accept(t.Context(), d, core.Body{Type: "message/rfc822", R: strings.NewReader(forged + "\r\nx")})
+		w.must(err)
+		if next, err := opener.Open(t.Context(), w.Lease(core.NounDeposit, string(r.Deposit))); err != nil || len(next) != 0 {
+			t.Fatalf("%q: %d steps, %v", forged, len(next), err)
+		}
+		if row := w.row(r.Deposit); row.State != core.DepositHeld || row.Citizen != "" || row.Trust != 0 {
+			t.Errorf("%q: %+v", forged, row)
+		}
+	}
+	if docs := w.documents(zoe.ID); len(docs) != 1 {
+		t.Errorf("the vault holds %d documents", len(docs))
+	}
+}
+
+// silence is a DNS without any name.
+type silence struct{}
+
+func (silence) none(name string) error {
+	return &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+}
+
+func (s silence) LookupTXT(_ context.Context, name string) ([]string, error) {
+	return nil, s.none(name)
+}
+func (s silence) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
+	return nil, s.none(name)
+}
+func (s silence) LookupIPAddr(_ context.Context, host string) ([]net.IPAddr, error) {
+	return nil, s.none(host)
+}
+func (s silence) LookupAddr(_ context.Context, addr string) ([]string, error) {
+	return nil, s.none(addr)
 }
 
 // A link confirms for its citizen alone, looking at it changes nothing, and it ends.

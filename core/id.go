@@ -23,6 +23,9 @@ type (
 // it; everyone else keeps it as it is.
 type Ref string
 
+// InRow begins the refs of sealed bytes that lie in the row which names them.
+const InRow = "row:"
+
 // NewID returns a fresh random identifier of the wanted type.
 func NewID[T ~string]() T {
 	var b [16]byte

@@ -247,11 +247,12 @@ func (p *process) buildWorker(ctx context.Context) error {
 	}
 	p.examiner = examine.New(examine.Config{CacheDir: filepath.Join(p.home.Cache(), "pdf"), Concurrency: p.cfg.Workers}, p.log)
 	p.onClose(func() { p.examiner.Close() })
+	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
 	whose := attribution.New(s, p.index)
-	opener := opening.New(s, p.keeper, p.blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
-	reader := pipeline.NewReader(s, p.keeper, p.blobs, p.examiner, recognise.New(0), filer)
+	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
 	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
@@ -316,6 +317,7 @@ func (p *process) buildControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
 	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
@@ -324,11 +326,11 @@ func (p *process) buildControl(ctx context.Context) error {
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
 		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
 		Senders:   senders,
-		Desk:      attribution.NewDesk(s, p.keeper, p.blobs, p.index, p.bell, p.now, p.log),
+		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
-		Vault:     vault.NewReader(s, p.keeper, p.blobs),
+		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,
-		Blobs:     p.blobs,
+		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
 		Development:   p.cfg.DatabaseURL == "",

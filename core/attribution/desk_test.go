@@ -550,17 +550,19 @@ func TestHeldDepositsExpire(t *testing.T) {
 	w := newTown(t)
 	w.Enrol("Zoé")
 	w.Origin = core.Origin{From: "x@example.test", Reason: "no_signature"}
-	young, old := w.arrives(generic, "young", message("one")), w.arrives(generic, "old", message("two"))
-	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id = '" + string(old) + "'")
+	young, old := w.arrives(generic, "young", message(strings.Repeat("one", 100_000))), w.arrives(generic, "old", message(strings.Repeat("two", 100_000)))
+	small := w.arrives(generic, "small", message("two")) // lies in its row
+	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id IN ('" + string(old) + "', '" + string(small) + "')")
 	w.Exec("UPDATE deposit SET held_until = now() + interval '1 minute' WHERE id = '" + string(young) + "'")
 	scheduler := w.Store(postgres.RoleScheduler)
 	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now().Add(6*time.Minute)); err == nil || n != 0 {
 		t.Errorf("by a clock six minutes ahead: %d, %v", n, err) // REL-14
 	}
-	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 1 {
+	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 2 {
 		t.Errorf("expired %d, %v", n, err)
 	}
 	w.stands(old, "destroyed T0 no_signature")
+	w.stands(small, "destroyed T0 no_signature")
 	w.stands(young, "held T0 no_signature")
 	if n := w.Text("SELECT count(*) FROM deposit_body WHERE deposit_id = '" + string(old) + "'"); n != "0" {
 		t.Errorf("%s bodies are left", n)

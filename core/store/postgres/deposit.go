@@ -9,7 +9,6 @@ import (
 
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
-	"vaguemestre/core/intake"
 	"vaguemestre/core/opening"
 )
 
@@ -17,19 +16,17 @@ import (
 // expired ones alike.
 func (s *Store) AddressByHash(ctx context.Context, keyedHash []byte) (core.Address, error) {
 	var a core.Address
-	err := s.tx(ctx, "", func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `SELECT tenant_id, id FROM address WHERE keyed_hash = $1`, keyedHash).Scan(&a.Tenant, &a.ID)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.Exec(ctx, `SELECT set_config('vaguemestre.tenant', $1, true)`, string(a.Tenant)); err != nil {
-			return err
-		}
-		return tx.QueryRow(ctx, `
+	err := s.once(ctx, "", func(b *pgx.Batch) {
+		b.Queue(`SELECT tenant_id, id, set_config('vaguemestre.tenant', tenant_id::text, true) IS NOT NULL FROM address WHERE keyed_hash = $1`, keyedHash).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&a.Tenant, &a.ID, nil) })
+		b.Queue(`
 			SELECT citizen_id::text FROM deposit_address
-			WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
-			UNION ALL SELECT '' FROM generic_address WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL`,
-			a.Tenant, a.ID, s.now()).Scan(&a.Vault)
+			WHERE tenant_id = current_tenant() AND id = (SELECT id FROM address WHERE keyed_hash = $1)
+			  AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+			UNION ALL
+			SELECT '' FROM generic_address
+			WHERE tenant_id = current_tenant() AND id = (SELECT id FROM address WHERE keyed_hash = $1) AND revoked_at IS NULL`, keyedHash, s.now()).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&a.Vault) })
 	})
 	if err != nil {
 		return core.Address{}, fmt.Errorf("find address: %w", one(err))
@@ -46,40 +43,6 @@ func (s *Store) IntakePublic(ctx context.Context, tenant core.TenantID) (public 
 		return nil, fmt.Errorf("tenant %s: %w", tenant, one(err))
 	}
 	return public, nil
-}
-
-// RecordDeposit commits a deposit, or returns the receipt of the one that was there.
-func (s *Store) RecordDeposit(ctx context.Context, r intake.Record) (core.Receipt, error) {
-	receipt := core.Receipt{Deposit: r.ID, Received: r.Received}
-	err := s.tx(ctx, r.Tenant, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `
-			INSERT INTO deposit (tenant_id, id, citizen_id, address_id, channel, journey, trust, trust_reason,
-			                     fingerprint, received_at, envelope, state)
-			VALUES ($1, $2, nullif($3,'')::uuid, CASE WHEN $3 <> '' THEN nullif($4,'')::uuid END, $5, $6, $7, $8, $9, $10, $11, 'received')
-			ON CONFLICT (tenant_id, fingerprint) DO NOTHING`,
-			r.Tenant, r.ID, string(r.Address.Vault), string(r.Address.ID), r.Channel, r.Journey, int(r.Trust), r.TrustReason,
-			r.Fingerprint, r.Received, r.Envelope)
-		if err != nil {
-			return err
-		}
-		if tag.RowsAffected() == 0 {
-			receipt.Repeat = true
-			return tx.QueryRow(ctx, `SELECT id, received_at FROM deposit WHERE tenant_id = $1 AND fingerprint = $2`,
-				r.Tenant, r.Fingerprint).Scan(&receipt.Deposit, &receipt.Received)
-		}
-		batch := &pgx.Batch{}
-		for i, b := range r.Bodies {
-			batch.Queue(`
-				INSERT INTO deposit_body (tenant_id, deposit_id, n, type, object_id, ref, size, digest, wrapped, meta)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-				r.Tenant, r.ID, i+1, b.Type, b.Sealed.Object, b.Sealed.Ref, b.Sealed.Size, b.Digest, b.Sealed.Wrapped, b.Meta)
-		}
-		return tx.SendBatch(ctx, batch).Close()
-	})
-	if err != nil {
-		return core.Receipt{}, err
-	}
-	return receipt, nil
 }
 
 // Deposit reads a leased deposit for opening.

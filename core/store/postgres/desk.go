@@ -178,7 +178,9 @@ func (s *Store) ExpireHeld(ctx context.Context, tenant core.TenantID, now time.T
 			return err
 		}
 		deposits = len(ids)
-		rows, err = tx.Query(ctx, `DELETE FROM deposit_body WHERE tenant_id = $1 AND deposit_id = ANY($2::uuid[]) RETURNING ref`, tenant, ids)
+		rows, err = tx.Query(ctx, `
+			WITH gone AS (DELETE FROM deposit_body WHERE tenant_id = $1 AND deposit_id = ANY($2::uuid[]) RETURNING ref)
+			SELECT ref FROM gone WHERE NOT starts_with(ref, $3)`, tenant, ids, core.InRow) // those in a row went with it
 		if err != nil {
 			return err
 		}

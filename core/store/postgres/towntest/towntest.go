@@ -62,8 +62,9 @@ type Citizen struct {
 func New(t testing.TB, keys vault.KeyService, blobs vault.Blobs) *Town {
 	t.Helper()
 	d := pgtest.New(t)
-	w := &Town{Database: d, Index: vault.NewIndex(bytes.Repeat([]byte{7}, 32)), Blobs: blobs, Rung: make(Bell, 64),
+	w := &Town{Database: d, Index: vault.NewIndex(bytes.Repeat([]byte{7}, 32)), Rung: make(Bell, 64),
 		Worker: d.Store(postgres.RoleWorker), HTTP: d.Store(postgres.RoleHTTP), t: t}
+	w.Blobs = vault.WithRows{Blobs: blobs, Rows: w.Worker}
 	keeping := d.Store(postgres.RoleKeeper)
 	w.Keeper = vault.NewKeeper(keys, keeping, keeping, time.Now)
 	w.Intake = intake.New(d.Store(postgres.RoleSMTP), blobs, w.Index, w.Rung, slog.New(slog.DiscardHandler))

@@ -10,6 +10,8 @@ import (
 	"vaguemestre/channels/smtpin"
 )
 
+// TestSEC40_Smuggling sends what two servers may read differently. Whatever comes after
+// the trick holds a second message, which must never be taken in.
 func TestSEC40_Smuggling(t *testing.T) {
 	second := "MAIL FROM:<evil@b.test>\r\nRCPT TO:<" + mine + ">\r\nDATA\r\n" + letter + ".\r\n"
 	for name, end := range map[string]string{
@@ -55,6 +57,7 @@ func TestSEC40_Smuggling(t *testing.T) {
 	}
 }
 
+// trickle sends every byte on its own; the far end may close in the middle.
 func trickle(d *dialog, raw string) {
 	for i := range len(raw) {
 		if _, err := io.WriteString(d.Conn, raw[i:i+1]); err != nil {
@@ -63,6 +66,7 @@ func trickle(d *dialog, raw string) {
 	}
 }
 
+// TestSEC40_NoSmugglingWithoutBareBreaks sends tricks with proper line ends: one message each.
 func TestSEC40_NoSmugglingWithoutBareBreaks(t *testing.T) {
 	for name, inside := range map[string]string{
 		"NUL before the dot": "\r\n\x00.\r\n",
@@ -141,6 +145,8 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// TestCutShort breaks the connection within a message: nothing may be taken in, however
+// the part that came looks like a whole.
 func TestCutShort(t *testing.T) {
 	for name, raw := range map[string]string{
 		"DATA":           "DATA\r\n" + letter,

@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"vaguemestre/channels"
 	"vaguemestre/channels/mail"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
@@ -19,7 +16,6 @@ import (
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
-	"vaguemestre/core/intake"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
@@ -205,31 +201,6 @@ func (p *process) buildKeeper(ctx context.Context) error {
 		return err
 	}
 	p.keeper = vault.NewKeeper(service, s, s, p.now)
-	return nil
-}
-
-func (p *process) buildSMTP(ctx context.Context) error {
-	if !p.cfg.has("smtp") {
-		return nil
-	}
-	s, err := p.store(ctx, postgres.RoleSMTP, 16)
-	if err != nil {
-		return err
-	}
-	cfg := smtpin.Config{Addr: p.cfg.SMTP, Domain: p.cfg.SMTPDomain, MaxBytes: p.cfg.SMTPMaxBytes, Now: p.now}
-	if p.cfg.SMTPCert != "" {
-		cert, err := tls.LoadX509KeyPair(p.cfg.SMTPCert, p.cfg.SMTPKey)
-		if err != nil {
-			return errors.New("smtp_cert and smtp_key are no usable certificate and key")
-		}
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	}
-	in := p.metrics.count(intake.New(s, p.blobs, p.index, p.bell, p.log))
-	p.smtp = smtpin.New(cfg, in, p.log)
-	if err := p.smtp.Listen(); err != nil {
-		return err
-	}
-	p.run("channels", func(ctx context.Context) error { return channels.Serve(ctx, p.log, p.smtp) })
 	return nil
 }
 

@@ -23,12 +23,11 @@ const (
 // receive brings a connection to where the conversation begins: who it comes from, is
 // there room for them, TLS where it comes first, and nothing said before the greeting.
 func (r *reception) receive(w *wire, in inlet) {
-	if !w.identify() {
+	if !w.identify(in) {
 		r.cfg.Seen(SeenTurnedAway, "header")
 		w.Close()
 		return
 	}
-	w.requireTLS = r.cfg.TLS != nil && !(in.loopback && w.client.IsLoopback())
 	if lack := r.crowd.enter(w.client); lack != "" {
 		defer w.Close()
 		r.turnAway(w.Conn, in, lack, "421 4.7.0 Too many connections from your network, try again in a minute")
@@ -60,24 +59,25 @@ func (r *reception) receive(w *wire, in inlet) {
 
 // identify finds out who the client is: the far end of the connection or, from a
 // balancer, whom its PROXY header names. A balancer that sends none is not believed to
-// be one, and refused.
-func (w *wire) identify() bool {
+// be one, and refused; one that names nobody, as it does to see whether we live, is
+// nobody's friend: counted, and held to TLS.
+func (w *wire) identify(in inlet) bool {
+	named := true
 	w.client = addressOf(w.Conn.RemoteAddr())
 	if covers(w.r.cfg.Balancers, w.client) {
 		w.Conn.SetReadDeadline(time.Now().Add(headerTimeout))
 		header, err := proxyproto.Read(w.br)
-		switch {
-		case err != nil:
+		if err != nil {
 			return false
-		case header.Command.IsProxy() && header.SourceAddr == nil: // from a socket that is not the network's
-			return false
-		case header.Command.IsProxy():
+		}
+		if named = header.Command.IsProxy(); named {
 			if w.client = addressOf(header.SourceAddr); !w.client.IsValid() {
 				return false
 			}
 		}
 	}
-	w.exempt = covers(w.r.cfg.Exempt, w.client)
+	w.exempt = named && covers(w.r.cfg.Exempt, w.client)
+	w.requireTLS = w.r.cfg.TLS != nil && !(named && in.loopback && w.client.IsLoopback())
 	return true
 }
 

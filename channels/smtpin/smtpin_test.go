@@ -82,6 +82,14 @@ type dialog struct {
 // dial connects and says EHLO.
 func dial(t testing.TB, addr string) *dialog {
 	t.Helper()
+	d := connect(t, addr)
+	d.cmd("EHLO client.test", "250")
+	return d
+}
+
+// connect waits for the greeting.
+func connect(t testing.TB, addr string) *dialog {
+	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -89,8 +97,7 @@ func dial(t testing.TB, addr string) *dialog {
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	d := &dialog{t, conn, bufio.NewReader(conn)}
-	d.expect("220")
-	d.cmd("EHLO client.test", "250")
+	d.expect("220 mx.ville.test ESMTP ")
 	return d
 }
 

@@ -64,11 +64,13 @@ func (w *wire) line() []byte {
 func (w *wire) perform(line []byte) []byte {
 	text := bytes.TrimRight(line, " \t\r\n")
 	w.verb = verbOf(text)
-	lone := w.lone
-	w.lone = false
+	wary := w.wary
+	w.wary = false
+	if w.verb == "BDAT" { // however it goes on: bytes may follow
+		return w.bdat(append(text, "\r\n"...))
+	}
 	if !printable(text) {
-		w.answer("500 5.5.2 Control characters or no UTF-8 in a command")
-		return nil
+		return w.reject("500 5.5.2 Control characters or no UTF-8 in a command", wary)
 	}
 	line = append(text, "\r\n"...) // where the line was
 	switch w.verb {
@@ -81,24 +83,37 @@ func (w *wire) perform(line []byte) []byte {
 		return w.rcpt(line)
 	case "DATA":
 		return w.data(line)
-	case "BDAT":
-		return w.bdat(line)
 	case "STARTTLS":
 		return w.startTLS(line)
 	}
-	switch {
-	case lone:
-		return w.say("554 5.5.0 The message was not asked for, closing")
+	switch reply := standing(w.verb); {
 	case foreign(w.verb):
 		return w.say("554 5.5.1 This server speaks SMTP, closing")
+	case strings.HasPrefix(reply, "500 "):
+		return w.reject(reply, wary)
+	default:
+		w.answer(reply)
+		return nil
 	}
-	w.answer(standing(w.verb))
+}
+
+// reject answers what is no command. Behind a message it is more of it, which did not
+// end where its sender thinks or was not asked for: nothing else in it shall look like a
+// command.
+func (w *wire) reject(reply string, wary bool) []byte {
+	if wary {
+		return w.say("554 5.5.0 That is no command but more of a message, closing")
+	}
+	w.answer(reply)
 	return nil
 }
 
-// verbOf is what a command does, in capitals.
+// verbOf is what a command does, in capitals. Whatever begins with BDAT is one.
 func verbOf(line []byte) string {
 	verb, _, _ := strings.Cut(string(line), " ")
+	if len(verb) >= 4 && strings.EqualFold(verb[:4], "BDAT") {
+		return "BDAT"
+	}
 	if strings.ContainsFunc(verb, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return "" // there are letters whose capitals are ASCII
 	}
@@ -129,34 +144,33 @@ func (w *wire) rcpt(line []byte) []byte {
 // data sees to it that the reply to DATA is waited for (RFC 2920 §3.1): what was sent
 // along is a message that was not asked for, or holds what shall look like commands.
 func (w *wire) data(line []byte) []byte {
-	w.lone = !w.addressed.Load()
-	if w.in().Buffered() > 0 && (w.lone || !w.exempt) {
+	w.wary = true
+	if w.in().Buffered() > 0 && (!w.addressed.Load() || !w.exempt) {
 		return w.say("554 5.5.0 Wait for the reply to DATA, closing")
 	}
 	return line
 }
 
+var chunkForm = regexp.MustCompile(`(?i)^BDAT +([0-9]+)(?: +LAST)?\r\n$`)
+
 // bdat notes how many bytes follow a BDAT command (RFC 3030 §2). When that cannot be
 // known, or is more than a message may have, the session ends: nothing behind it is a
 // command.
 func (w *wire) bdat(line []byte) []byte {
-	args := strings.Fields(string(line[len("BDAT"):]))
-	if len(args) == 0 || len(args) > 2 || len(args) == 2 && !strings.EqualFold(args[1], "LAST") {
-		return w.say("501 5.5.4 Say BDAT, the size of the chunk and LAST with the last one; closing")
+	m := chunkForm.FindSubmatch(line)
+	if m == nil {
+		return w.say("501 5.5.4 Say BDAT, the size of the chunk in bytes, and LAST with the last one; closing")
 	}
-	size, err := strconv.ParseUint(args[0], 10, 32)
-	switch {
-	case errors.Is(err, strconv.ErrRange) || err == nil && int64(size) > w.r.cfg.MaxBytes:
+	size, err := strconv.ParseUint(string(m[1]), 10, 32)
+	if err != nil || int64(size) > w.r.cfg.MaxBytes {
 		return w.say(w.tooLarge())
-	case err != nil:
-		return w.say("501 5.5.4 The size of a chunk is a number of bytes, closing")
 	}
 	if !w.addressed.Load() { // a chunk of nothing is read over
 		if w.wasted += int64(size); w.wasted > w.r.cfg.MaxBytes {
 			return w.say("421 4.7.0 Too much of what was refused, closing")
 		}
 	}
-	w.chunk = int64(size)
+	w.chunk, w.wary = int64(size), true
 	w.begin()
 	return line
 }

@@ -38,10 +38,14 @@ func certificate(t testing.TB) *tls.Config {
 func (d *dialog) startTLS() *dialog {
 	d.t.Helper()
 	d.cmd("STARTTLS", "220 ")
-	conn := tls.Client(d.Conn, &tls.Config{InsecureSkipVerify: true})
-	secured := &dialog{d.t, conn, bufio.NewReader(conn)}
+	secured := d.handshake()
 	secured.cmd("EHLO secured.test", "250")
 	return secured
+}
+
+func (d *dialog) handshake() *dialog {
+	conn := tls.Client(d.Conn, &tls.Config{InsecureSkipVerify: true})
+	return &dialog{d.t, conn, bufio.NewReader(conn)}
 }
 
 func TestSTARTTLS(t *testing.T) {

@@ -52,7 +52,7 @@ type wire struct {
 	window time.Time // when it is asked next whether it comes in too slowly
 	got    int       // bytes of it since the last time
 	owed   bool      // go-smtp has a reply to give
-	lone   bool      // a DATA was refused just now
+	wary   bool      // a message, taken or refused, came just before
 	vast   bool      // the MAIL under way declares a size of more digits than go-smtp reads
 
 	dead      atomic.Bool // nothing is read any more

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"vaguemestre/channels"
 	"vaguemestre/channels/mail"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
@@ -22,7 +19,6 @@ import (
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
-	"vaguemestre/core/intake"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
 	"vaguemestre/core/opening"
@@ -209,31 +205,6 @@ func (p *process) buildKeeper(ctx context.Context) error {
 		return err
 	}
 	p.keeper = vault.NewKeeper(service, s, s, p.now)
-	return nil
-}
-
-func (p *process) buildSMTP(ctx context.Context) error {
-	if !p.cfg.has("smtp") {
-		return nil
-	}
-	s, err := p.store(ctx, postgres.RoleSMTP, 16)
-	if err != nil {
-		return err
-	}
-	cfg := smtpin.Config{Addr: p.cfg.SMTP, Domain: p.cfg.SMTPDomain, MaxBytes: p.cfg.SMTPMaxBytes, Now: p.now}
-	if p.cfg.SMTPCert != "" {
-		cert, err := tls.LoadX509KeyPair(p.cfg.SMTPCert, p.cfg.SMTPKey)
-		if err != nil {
-			return errors.New("smtp_cert and smtp_key are no usable certificate and key")
-		}
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	}
-	in := p.metrics.count(intake.New(s, p.blobs, p.index, p.bell, p.log))
-	p.smtp = smtpin.New(cfg, in, p.log)
-	if err := p.smtp.Listen(); err != nil {
-		return err
-	}
-	p.run("channels", func(ctx context.Context) error { return channels.Serve(ctx, p.log, p.smtp) })
 	return nil
 }
 

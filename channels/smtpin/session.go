@@ -60,6 +60,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		return reply(452, smtp.EnhancedCode{4, 7, 1}, "Too many messages from your network, please send this one in a minute")
 	}
 	s.wire.tally.messages++
+	s.wire.reset() // chunks of nothing may have started its clock
 	s.from, s.helo, s.utf8, s.step = from, s.conn.Hostname(), opts.UTF8, named
 	s.wire.busy.Store(true)
 	return nil

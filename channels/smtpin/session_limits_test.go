@@ -263,3 +263,13 @@ func TestEarlyTalker(t *testing.T) {
 		t.Errorf("an exempt network was told %q", got)
 	}
 }
+
+// What was refused before a message takes none of its time.
+func TestRefusedChunksTakeNoTime(t *testing.T) {
+	addr, _ := open(t, smtpin.Config{TLS: certificate(t)}, &town{})
+	d := dial(t, addr)
+	d.send("BDAT 1\r\nx")
+	d.expect("503 5.5.1 ")
+	mailFrom(d)
+	d.cmd("STARTTLS", "220 ") // no message is under way
+}

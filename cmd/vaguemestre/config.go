@@ -53,6 +53,10 @@ type Config struct {
 	SMTPGreetDelay         time.Duration `key:"smtp_greet_delay" default:"200ms" help:"silence awaited before the greeting"`
 	SMTPUnknownDelay       time.Duration `key:"smtp_unknown_delay" default:"100ms" help:"added to the wait for the reply with each unknown recipient of a session"`
 	SMTPStopTimeout        time.Duration `key:"smtp_stop_timeout" default:"30s" help:"time for the messages under way when the process stops"`
+	MailMaxParts           int           `key:"mail_max_parts" default:"1000" help:"files in a message; one with more is held for a person"`
+	MailMaxDepth           int           `key:"mail_max_depth" default:"20" help:"messages and parts one in another; a message with more is held"`
+	Resolver               string        `key:"resolver" help:"DNS server asked about senders, host:port; empty: the system's"`
+	ARCSealers             []string      `key:"arc_sealers" help:"domains whose ARC seal is believed when forwarding broke a signature; none unless named"`
 	DatabaseURL            string        `key:"database_url" secret:"true" help:"PostgreSQL, as the application's login; empty: a private one in the home"`
 	DatabaseOwnerURL       string        `key:"database_owner_url" secret:"true" help:"PostgreSQL, as the owner, to migrate at start; empty with database_url: no migration"`
 	RedisURL               string        `key:"redis_url" secret:"true" help:"Redis (redis, rediss, unix, redis-sentinel, redis-cluster); empty: a private one in the home"`

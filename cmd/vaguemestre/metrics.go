@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,7 @@ type metrics struct {
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	seen     map[string]*prometheus.CounterVec // by what the SMTP channel calls it
+	verdicts *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -41,7 +43,10 @@ func newMetrics() *metrics {
 	for _, c := range m.seen {
 		m.registry.MustRegister(c)
 	}
-	m.registry.MustRegister(m.deposits, m.attempts, collectors.NewGoCollector(),
+	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_attributions_total", Help: "Messages opened or held, by trust level (T0 to T3) and the reason for it, or for holding them.",
+	}, []string{"trust", "reason"})
+	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -59,6 +64,10 @@ func (m *metrics) smtp(what, detail string) {
 
 func (m *metrics) attempt(noun core.Noun, outcome string) {
 	m.attempts.WithLabelValues(string(noun), outcome).Inc()
+}
+
+func (m *metrics) attribution(a core.Attribution) {
+	m.verdicts.WithLabelValues(fmt.Sprintf("T%d", a.Trust), a.Reason).Inc()
 }
 
 // watchQueue reads the queue when the metrics are read.

@@ -44,7 +44,7 @@ func FuzzDataBody(f *testing.F) {
 			// The smallest buffer there is cuts most lines in pieces.
 			w := &wire{Conn: deaf{}, r: &reception{Channel: &Channel{cfg: Config{}.withDefaults()}}, br: bufio.NewReaderSize(r, 16)}
 			w.begin()
-			b := &dataBody{w: w}
+			b := &dataBody{w: w, lines: lines{max: 1 << 20}}
 			read := io.ReadAll
 			if name == "at once" {
 				read = func(r io.Reader) ([]byte, error) {
@@ -64,7 +64,7 @@ func FuzzDataBody(f *testing.F) {
 				}
 			}
 		}
-		c := &chunkBody{r: iotest.OneByteReader(bytes.NewReader(raw)), max: 1 << 20}
+		c := &chunkBody{r: iotest.OneByteReader(bytes.NewReader(raw)), lines: lines{max: 1 << 20}}
 		if _, err := io.ReadAll(c); errors.Is(err, errBareLine) != bare.Match(raw) {
 			t.Errorf("chunk: error %v", err)
 		}

@@ -144,7 +144,7 @@ func (s *session) Data(r io.Reader) error {
 		return errLater // reset in the meantime
 	}
 	if _, chunked := r.(*io.PipeReader); chunked {
-		b := &chunkBody{r: r, max: s.r.cfg.MaxLine}
+		b := &chunkBody{r: r, lines: lines{max: s.r.cfg.MaxLine}}
 		answer := s.take(d, b, utf8)
 		if b.broken() {
 			s.wire.dead.Store(true)

@@ -76,7 +76,8 @@ func (c *Config) smtpin() smtpin.Config {
 		MaxErrors: c.SMTPMaxErrors, MaxUnknown: c.SMTPMaxUnknown,
 		NetworkSessions: c.SMTPNetworkSessions, NetworkConnections: c.SMTPNetworkConnections,
 		NetworkMessages: c.SMTPNetworkMessages, NetworkUnknown: c.SMTPNetworkUnknown,
-		ReadTimeout: c.SMTPReadTimeout, DataTimeout: c.SMTPDataTimeout, SlowWindow: c.SMTPSlowWindow, MinSpeed: c.SMTPMinSpeed,
+		AddressMessages: c.SMTPAddressMessages,
+		ReadTimeout:     c.SMTPReadTimeout, DataTimeout: c.SMTPDataTimeout, SlowWindow: c.SMTPSlowWindow, MinSpeed: c.SMTPMinSpeed,
 		GreetDelay: c.SMTPGreetDelay, UnknownDelay: c.SMTPUnknownDelay, StopTimeout: c.SMTPStopTimeout,
 	}
 }

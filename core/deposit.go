@@ -110,6 +110,8 @@ const (
 	ViaMSG      = "msg"      // a message saved by Outlook
 	ViaUuencode = "uuencode" // in the text of the message
 	ViaSMIME    = "smime"    // an opaquely signed message
+	ViaEML      = "eml"      // a message sent as a file
+	ViaHTML     = "html"     // a picture written into the text of the message
 	ViaZIP      = "zip"
 )
 
@@ -118,8 +120,9 @@ const (
 	AsidePixel     = "tracking_pixel"
 	AsideLogo      = "signature_logo"
 	AsideIcon      = "social_icon"
-	AsideSignature = "cryptographic_signature"
-	AsideContainer = "container" // opened: what it held stands beside it
+	AsideSignature = "cryptographic_signature" // or a public key, or what goes with an encrypted part
+	AsideContainer = "container"               // opened: what it held stands beside it
+	AsideFork      = "resource_fork"           // what a Mac keeps beside a file
 	AsideCard      = "calendar_or_card"
 )
 

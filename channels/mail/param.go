@@ -4,19 +4,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // param is the value of one parameter of a header field.
 type param struct {
 	raw      string // quotes undone, nothing else
 	extended string // as UTF-8, when it was given in the form of RFC 2231
+	plain    bool   // raw was given as such, not put together from the extended form
+	again    bool   // it was given more than once, with different values
 }
+
+// forms reports whether the parameter was given in both forms, which differ.
+func (p param) forms() bool { return p.plain && p.extended != "" && p.raw != p.extended }
 
 // segment is one piece of a parameter cut in several (RFC 2231 §3).
 type segment struct {
 	n       int
 	encoded bool // percent-encoded (§4)
+	again   bool // it was given more than once, with different values
 	value   string
 }
 
@@ -50,6 +55,7 @@ func parseParams(field []byte) (string, map[string]param) {
 	}
 	for name, list := range segments {
 		p := params[name]
+		p.again = p.again || slices.ContainsFunc(list, func(s segment) bool { return s.again })
 		p.raw, p.extended = joinSegments(list, p.raw)
 		params[name] = p
 	}
@@ -112,9 +118,12 @@ func endsValue(s string) bool {
 func keepParam(params map[string]param, segments map[string][]segment, name, value string) {
 	base, mark, cut := strings.Cut(name, "*")
 	if !cut {
-		if _, again := params[name]; !again {
-			params[name] = param{raw: value}
+		p, again := params[name]
+		if !again {
+			p = param{raw: value, plain: true}
 		}
+		p.again = p.again || p.raw != value
+		params[name] = p
 		return
 	}
 	number, encoded := strings.CutSuffix(mark, "*")
@@ -122,10 +131,16 @@ func keepParam(params map[string]param, segments map[string][]segment, name, val
 		number, encoded = "0", true
 	}
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 0 || n >= maxSegments || slices.ContainsFunc(segments[base], func(s segment) bool { return s.n == n }) {
+	if err != nil || n < 0 || n >= maxSegments {
 		return
 	}
-	segments[base] = append(segments[base], segment{n, encoded, value})
+	if i := slices.IndexFunc(segments[base], func(s segment) bool { return s.n == n }); i >= 0 {
+		if segments[base][i].value != value {
+			segments[base][i].again = true
+		}
+		return
+	}
+	segments[base] = append(segments[base], segment{n: n, encoded: encoded, value: value})
 }
 
 // joinSegments puts a parameter together again. Its raw form counts where no charset
@@ -177,35 +192,4 @@ func percentDecoded(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// maxName is the longest file name kept, in bytes.
-const maxName = 1 << 10
-
-// fileName decodes a file name, however it was written down. Of a whole path, which
-// tells more of the sender's disk than of the file, the last element is the name.
-// A name says nothing about the content and is never a path.
-func fileName(p param) string {
-	name := p.extended
-	if name == "" {
-		name = decodeWords(p.raw)
-	}
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	name = strings.TrimSpace(strings.Map(nameRune, name))
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "")
-	}
-	return name
-}
-
-// nameRune drops what could make a name pass for another: control characters and those
-// that turn the direction of writing.
-func nameRune(r rune) rune {
-	switch {
-	case r == '\t':
-		return ' '
-	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
-		return -1
-	}
-	return r
 }

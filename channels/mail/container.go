@@ -148,7 +148,8 @@ func (w *walk) look(data []byte, inner place, open func([]byte, int, func(core.P
 func (w *walk) openEML(f *file, data []byte, at place) func() error {
 	l := newLines(w.ctx, bytes.NewReader(data))
 	l.begin()
-	if h := readHeader(l, w.MaxHeader); !h.isMultipart() && !h.isMessage() && !h.isSent() {
+	h := readHeader(l, w.MaxHeader)
+	if h.mediaType == "" || !h.isMultipart() && !h.isMessage() && !h.isSent() {
 		return nil
 	}
 	f.Aside = core.AsideContainer
@@ -168,9 +169,6 @@ func (w *walk) openCMS(f *file, data []byte, at place) func() error {
 	case kind != cms.Signed:
 		return nil
 	}
-	if at.forwarded == 0 {
-		w.signed = signedSMIME
-	}
 	switch {
 	case err != nil:
 		f.Refusal = isBroken()
@@ -183,6 +181,9 @@ func (w *walk) openCMS(f *file, data []byte, at place) func() error {
 	inner := at.in()
 	inner.via = core.ViaSMIME
 	if isMailField(bytes.TrimLeft(content, "\r\n")) {
+		if at.forwarded == 0 {
+			w.signed = signedSMIME
+		}
 		return func() error { return w.message(bytes.NewReader(content), inner) }
 	}
 	part := core.Part{Name: strings.TrimSuffix(f.Name, path.Ext(f.Name)), Depth: at.forwarded, Via: core.ViaSMIME, Body: bytes.NewReader(content)}

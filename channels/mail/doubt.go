@@ -14,6 +14,7 @@ const (
 	doubtBoundaryMissing  = "boundary_missing"     // a multipart that names no boundary, and has one
 	doubtBoundaryReused   = "boundary_reused"      // a multipart with the boundary of one around it
 	doubtBoundaryLine     = "boundary_line"        // an end boundary with more text on its line
+	doubtPartAfterEnd     = "part_after_end"       // a part that begins after the end boundary
 	doubtUnterminated     = "unterminated"         // a multipart whose end boundary never comes
 	doubtHeaderEnd        = "header_end"           // a header that ends without its empty line
 	doubtHeaderLine       = "header_line"          // a line that is no field, before one that counts

@@ -51,6 +51,9 @@ func readHeader(l *lines, limit int) header {
 		line = h.withoutControls(line)
 		switch {
 		case first && isEnvelopeLine(line):
+		case f.continues(line):
+			h.doubts.add(doubtHeaderLine)
+			f.fold(line)
 		case line[0] == ' ' || line[0] == '\t':
 			f.fold(line)
 			broken = broken || len(bytes.TrimLeft(line, " \t")) == 0
@@ -125,6 +128,21 @@ func (f *fields) begin(line []byte) (kept, whole bool) {
 	}
 	f.into[key] = append([]byte{}, value[:min(len(value), maxField)]...)
 	return true, true
+}
+
+// continues reports whether a line is a parameter of the field before it, of which the
+// blank was lost that should begin it.
+func (f *fields) continues(line []byte) bool {
+	name, _, found := bytes.Cut(line, []byte("="))
+	if f.into == nil || !found {
+		return false
+	}
+	base, _, _ := strings.Cut(strings.ToLower(string(bytes.TrimRight(name, " \t"))), "*")
+	switch base {
+	case "boundary", "name", "filename", "charset":
+		return true
+	}
+	return false
 }
 
 // fold adds a folded line to the field it continues.

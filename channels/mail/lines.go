@@ -97,11 +97,14 @@ func (l *lines) at(level int) bool { return l.ended && l.hit.level == level }
 // resume passes the boundary line: the next section begins.
 func (l *lines) resume() { l.ended, l.eol, l.within = false, "", false }
 
-// skip passes over the rest of the section.
-func (l *lines) skip() {
+// skip passes over the rest of the section, and reports whether anything stood there.
+func (l *lines) skip() bool {
+	some := false
 	for l.advance() {
+		some = some || len(bytes.TrimSpace(l.text)) > 0
 		l.lead, l.text = "", nil
 	}
+	return some
 }
 
 // failed is the error of the underlying reader, if that is what ended the message.

@@ -207,9 +207,9 @@ func (w *walk) encodedMultipart(l *lines, h header, at place) error {
 
 // fencedParts walks what stands between the boundary lines of a multipart.
 func (w *walk) fencedParts(l *lines, h header, at place) error {
-	if h.boundary == "" {
-		h.boundary = guessBoundary(l)
-		if h.boundary != noBoundary {
+	if guess := guessBoundary(l, h.boundary); guess != h.boundary {
+		h.boundary = guess
+		if guess != noBoundary {
 			w.doubts.add(doubtBoundaryMissing)
 		}
 	}
@@ -221,36 +221,52 @@ func (w *walk) fencedParts(l *lines, h header, at place) error {
 	defer func() { l.fences = l.fences[:level] }()
 	inner := at.in()
 	inner.within = h.mediaType
-	l.skip() // what stands before the first part is for programs without MIME
-	for l.at(level) && !l.hit.last {
+	preamble := l.skip() // what stands before the first part is for programs without MIME
+	begun, closed := l.at(level), false
+	for l.at(level) {
+		last := l.hit.last
 		l.resume()
+		if last {
+			closed = true
+			l.skip() // as is what stands after the last
+			continue
+		}
+		if closed {
+			w.doubts.add(doubtPartAfterEnd)
+		}
 		if err := w.entity(l, inner); err != nil {
 			return err
 		}
 		l.skip()
 	}
-	if !l.at(level) {
+	if !closed && (begun || preamble && h.boundary != noBoundary) { // else there is nothing that could be read in two ways
 		w.doubts.add(doubtUnterminated)
-		return nil
 	}
-	l.fences = l.fences[:level]
-	l.resume()
-	l.skip() // as is what stands after the last
 	return nil
 }
 
-// guessBoundary finds the boundary of a multipart that does not name it: its first
-// line that looks like one, unless that belongs to a multipart around it.
-func guessBoundary(l *lines) string {
-	for line := range bytes.Lines(l.peek()) {
+// guessBoundary finds the boundary of a multipart that names none, or another than it
+// has: that of its first line that looks like one and, if one was named, has a header
+// after it; unless that belongs to a multipart around it.
+func guessBoundary(l *lines, named string) string {
+	if named != "" && l.fenced(named) {
+		return named
+	}
+	for b := l.peek(); len(b) > 0; {
+		var line []byte
+		line, b, _ = bytes.Cut(b, []byte("\n"))
 		if _, around := l.fence(line); around {
 			break
 		}
-		if rest, ok := bytes.CutPrefix(bytes.TrimRight(line, " \t\r\n"), []byte("--")); ok && len(rest) > 0 {
+		rest, ok := bytes.CutPrefix(bytes.TrimRight(line, " \t\r"), []byte("--"))
+		if ok && len(rest) > 0 && (named == "" || len(b) > 8 && bytes.EqualFold(b[:8], []byte("content-"))) {
 			return string(rest)
 		}
 	}
-	return noBoundary
+	if named == "" {
+		return noBoundary
+	}
+	return named
 }
 
 // noBoundary is a boundary that no line is.

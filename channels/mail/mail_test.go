@@ -26,9 +26,11 @@ var update = flag.Bool("update", false, "rewrite testdata/*.json")
 
 // record is what a case file holds: all that Split makes of a message.
 type record struct {
-	Note  string   `json:"note"`
-	Parts []listed `json:"parts"`
-	Error string   `json:"error,omitempty"`
+	Note   string   `json:"note"`
+	Signed string   `json:"signed,omitempty"`
+	Doubts []string `json:"doubts,omitempty"`
+	Parts  []listed `json:"parts"`
+	Error  string   `json:"error,omitempty"`
 }
 
 type listed struct {
@@ -37,6 +39,9 @@ type listed struct {
 	Inline    bool   `json:"inline,omitempty"`
 	ContentID string `json:"content_id,omitempty"`
 	Depth     int    `json:"depth,omitempty"`
+	Via       string `json:"via,omitempty"`
+	Aside     string `json:"aside,omitempty"`
+	Refusal   string `json:"refusal,omitempty"`
 	Size      int    `json:"size"`
 	SHA256    string `json:"sha256"`
 }
@@ -47,10 +52,15 @@ func walk(ctx context.Context, s mail.Splitter, r io.Reader) (record, error) {
 	cover, err := s.Split(ctx, r, func(p core.Part) error {
 		body, err := io.ReadAll(p.Body)
 		sum := sha256.Sum256(body)
-		got.Parts = append(got.Parts, listed{p.Name, p.Type, p.Inline, p.ContentID, p.Depth, len(body), hex.EncodeToString(sum[:])})
+		one := listed{Name: p.Name, Type: p.Type, Inline: p.Inline, ContentID: p.ContentID, Depth: p.Depth, Via: p.Via, Aside: p.Aside}
+		one.Size, one.SHA256 = len(body), hex.EncodeToString(sum[:])
+		if p.Refusal != nil {
+			one.Refusal = p.Refusal.Code
+		}
+		got.Parts = append(got.Parts, one)
 		return err
 	})
-	got.Note = cover.Note
+	got.Note, got.Signed, got.Doubts = cover.Note, cover.Signed, cover.Doubts
 	if err != nil {
 		got.Error = err.Error()
 	}
@@ -59,7 +69,7 @@ func walk(ctx context.Context, s mail.Splitter, r io.Reader) (record, error) {
 
 func TestCases(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.eml")
-	if err != nil || len(files) < 15 {
+	if err != nil || len(files) < 40 {
 		t.Fatalf("%d case files: %v", len(files), err)
 	}
 	for _, file := range files {

@@ -3,8 +3,8 @@
 package mapi
 
 import (
-	"bytes"
 	"encoding/binary"
+	"io"
 	"strings"
 
 	"vaguemestre/core"
@@ -85,6 +85,16 @@ type Attachment struct {
 	Method uint32
 }
 
+// OfAttachment reports whether Set heeds a property of that number.
+func OfAttachment(id uint16) bool {
+	switch id {
+	case AttachLongFilename, AttachFilename, AttachTransportName, DisplayName, AttachType,
+		AttachContentID, AttachMethod, AttachFlags, AttachHidden, AttachDisposition:
+		return true
+	}
+	return false
+}
+
 // Set notes a property, if it is one of an attachment that counts. Of a property that
 // comes twice, the last counts.
 func (a *Attachment) Set(p Property, c Codepage) {
@@ -115,14 +125,14 @@ func (a *Attachment) Name(id uint16, name string) {
 }
 
 // Part is the attachment as a part with that content.
-func (a *Attachment) Part(via string, depth int, content []byte) core.Part {
+func (a *Attachment) Part(via string, depth int, content io.Reader) core.Part {
 	part := core.Part{
 		Type:      a.kind,
 		Inline:    a.inline,
 		ContentID: a.cid,
 		Depth:     depth,
 		Via:       via,
-		Body:      bytes.NewReader(content),
+		Body:      content,
 	}
 	for _, id := range []uint16{AttachLongFilename, AttachFilename, AttachTransportName, DisplayName} {
 		if part.Name = a.names[id]; part.Name != "" {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/text/encoding/unicode"
 )
 
-// maxText is how much of a text is read, in bytes: names and types are shorter.
-const maxText = 4 << 10
+// MaxText is how much of a text is read, in bytes: names and types are shorter.
+const MaxText = 4 << 10
 
 // Codepage is the number Windows gives a charset; 0 when it is not known.
 type Codepage uint32
@@ -44,7 +44,7 @@ func (c Codepage) Known() bool { return codepages[c] != nil || c == 20127 || c =
 // Text reads b, up to its first NUL, in the codepage: what is UTF-8 as that (some
 // programs lie), and what is in no known codepage as windows-1252.
 func (c Codepage) Text(b []byte) string {
-	b = b[:min(len(b), maxText)]
+	b = b[:min(len(b), MaxText)]
 	enc := codepages[c]
 	if c == 1200 {
 		return utf16Text(b)
@@ -63,7 +63,7 @@ func (c Codepage) Text(b []byte) string {
 
 // utf16Text reads b, up to its first NUL.
 func utf16Text(b []byte) string {
-	b = b[:min(len(b), maxText)&^1]
+	b = b[:min(len(b), MaxText)&^1]
 	for i := 0; i < len(b); i += 2 {
 		if b[i] == 0 && b[i+1] == 0 {
 			b = b[:i]

@@ -4,8 +4,15 @@ package outlook
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
 
+	"vaguemestre/channels/mail/mapi"
 	"vaguemestre/core"
 )
 
@@ -25,6 +32,9 @@ func Begins(prefix []byte) bool {
 // messages embedded in it, down to maxDepth of them one in another. The text of a message
 // is no file. Depth counts the embedded messages around a part: 0 in the message itself.
 //
+// A signed or encrypted message holds one file, the MIME entity it was sent as, whose
+// type says so: multipart/signed or application/pkcs7-mime.
+//
 // Names, types and Content-IDs are UTF-8 without NUL; a part is never empty, and all
 // together are not larger than data, which must not change meanwhile.
 //
@@ -32,5 +42,206 @@ func Begins(prefix []byte) bool {
 // that parts may be missing: it wraps ErrBroken, also when data is no message at all, or
 // ErrDeep.
 func Open(data []byte, maxDepth int, each func(core.Part) error) error {
-	return ErrBroken
+	c, ok := openCompound(data)
+	if !ok {
+		return fmt.Errorf("%w: no compound file", ErrBroken)
+	}
+	r := reader{compound: c, maxDepth: maxDepth, each: each}
+	root, _ := c.entry(0)
+	c.seen[0] = true
+	if err := r.message(root, 0, topHeader, 0); err != nil {
+		return err
+	}
+	return r.fault
+}
+
+// reader is one Open under way.
+type reader struct {
+	*compound
+	maxDepth int
+	each     func(core.Part) error
+	fault    error // the first fault met
+}
+
+func (r *reader) broken(what string) {
+	if r.fault == nil {
+		r.fault = fmt.Errorf("%w: %s", ErrBroken, what)
+	}
+}
+
+// Names of the entries that make a message (MS-OXMSG §2), in lower case.
+const (
+	propertiesName  = "__properties_version1.0"
+	attachmentName  = "__attach_version1.0_#"
+	propertyName    = "__substg1.0_"
+	messageProperty = "__substg1.0_3701000d" // a storage: a message or an OLE object
+)
+
+// Bytes before the properties of fixed size, by what they belong to.
+const (
+	topHeader        = 32
+	embeddedHeader   = 24
+	attachmentHeader = 8
+)
+
+// attachment is where an attachment stands.
+type attachment struct {
+	number  uint64
+	storage entry
+}
+
+// message reads the message in a storage, depth embedded messages down, whose texts are
+// in codepage c unless it says otherwise. Its error is one of each.
+func (r *reader) message(storage entry, depth, header int, c mapi.Codepage) error {
+	var attachments []attachment
+	var properties, class entry
+	found := false
+	r.children(storage, func(e entry) {
+		name, isAttachment := strings.CutPrefix(e.name, attachmentName)
+		switch {
+		case e.name == propertiesName:
+			properties, found = e, true
+		case isAttachment && e.kind == typeStorage:
+			n, _ := strconv.ParseUint(name, 16, 32)
+			attachments, found = append(attachments, attachment{n, e}), true
+		case strings.HasPrefix(e.name, propertyName+"001a"): // message class
+			class = e
+		}
+	})
+	if !found {
+		r.broken("no message in it")
+		return nil
+	}
+	var byText, byInternet mapi.Codepage
+	r.fixed(properties, header, func(p mapi.Property) {
+		switch p.ID {
+		case mapi.MessageCodepage:
+			byText = mapi.Codepage(p.Number())
+		case mapi.InternetCodepage:
+			byInternet = mapi.Codepage(p.Number())
+		}
+	})
+	for _, own := range []mapi.Codepage{byInternet, byText} {
+		if own.Known() {
+			c = own
+		}
+	}
+	slices.SortStableFunc(attachments, func(a, b attachment) int { return int(int64(a.number) - int64(b.number)) })
+	kind := ""
+	if class.kind == typeStream && len(attachments) == 1 {
+		kind = signedType(r.property(class).Text(c))
+	}
+	for _, a := range attachments {
+		if err := r.attachment(a.storage, depth, c, kind); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// signedType is the type of the only attachment of a message of that class (MS-OXOSMIME
+// §2.1), "" if it is any other message.
+func signedType(class string) string {
+	switch class = strings.ToLower(class); {
+	case strings.HasSuffix(class, ".smime.multipartsigned"):
+		return "multipart/signed"
+	case strings.HasSuffix(class, ".smime"):
+		return "application/pkcs7-mime"
+	}
+	return ""
+}
+
+// attachment reads one attachment: a file, or the files of an embedded message. Kind is
+// its type if it says none.
+func (r *reader) attachment(storage entry, depth int, c mapi.Codepage, kind string) error {
+	var a mapi.Attachment
+	var properties, content, object entry
+	r.children(storage, func(e entry) {
+		switch {
+		case e.name == propertiesName:
+			properties = e
+		case e.name == messageProperty && e.kind == typeStorage:
+			object = e
+		case e.name == propertyName+"37010102" && e.kind == typeStream:
+			content = e
+		case e.kind == typeStream:
+			if id, _, ok := propertyTag(e.name); ok && mapi.OfAttachment(id) {
+				a.Set(r.property(e), c)
+			}
+		}
+	})
+	r.fixed(properties, attachmentHeader, func(p mapi.Property) { a.Set(p, c) })
+	switch {
+	case content.size > 0:
+		body, ok := r.stream(content)
+		if !ok {
+			r.broken("content of an attachment missing")
+			return nil
+		}
+		part := a.Part(core.ViaMSG, depth, body)
+		if part.Type == "" {
+			part.Type = kind
+		}
+		return r.each(part)
+	case object.kind == typeStorage && a.Method != mapi.MethodOLE:
+		if depth >= r.maxDepth {
+			if r.fault == nil {
+				r.fault = ErrDeep
+			}
+			return nil
+		}
+		return r.message(object, depth+1, embeddedHeader, c)
+	}
+	return nil
+}
+
+// propertyTag reads the number and type of a property from the name of its stream.
+func propertyTag(name string) (id, kind uint16, ok bool) {
+	digits, ok := strings.CutPrefix(name, propertyName)
+	if !ok || len(digits) != 8 {
+		return 0, 0, false
+	}
+	tag, err := strconv.ParseUint(digits, 16, 32)
+	return uint16(tag >> 16), uint16(tag), err == nil
+}
+
+// property reads the property in a stream, of a long one the beginning.
+func (r *reader) property(e entry) mapi.Property {
+	id, kind, _ := propertyTag(e.name)
+	p := mapi.Property{ID: id, Type: kind}
+	body, ok := r.stream(e)
+	if !ok {
+		r.broken("property missing")
+		return p
+	}
+	p.Value, _ = io.ReadAll(io.LimitReader(body, mapi.MaxText)) // of memory: no error
+	return p
+}
+
+// fixed hands the properties of fixed size to set, from the stream that holds them
+// behind a header.
+func (r *reader) fixed(properties entry, header int, set func(mapi.Property)) {
+	if properties.kind != typeStream {
+		r.broken("properties missing")
+		return
+	}
+	body, ok := r.stream(properties)
+	if !ok {
+		r.broken("properties missing")
+		return
+	}
+	var b [16]byte // tag, flags, value
+	if _, err := io.ReadFull(body, make([]byte, header)); err != nil {
+		return
+	}
+	for {
+		if _, err := io.ReadFull(body, b[:]); err != nil {
+			return
+		}
+		tag := binary.LittleEndian.Uint32(b[:])
+		switch p := (mapi.Property{ID: uint16(tag >> 16), Type: uint16(tag), Value: b[8:]}); p.Type {
+		case mapi.TypeInt16, mapi.TypeInt32, mapi.TypeBool: // of others, their size stands there
+			set(p)
+		}
+	}
 }

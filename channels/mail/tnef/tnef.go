@@ -222,7 +222,7 @@ func (m *message) deliver() error {
 	if len(content) == 0 {
 		return nil
 	}
-	return m.each(done.attachment.Part(core.ViaTNEF, m.depth, content))
+	return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
 }
 
 // kindMessage is what stands before an embedded message: IID_IMessage. Other objects

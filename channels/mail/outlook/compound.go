@@ -1,0 +1,272 @@
+package outlook
+
+import (
+	"encoding/binary"
+	"io"
+)
+
+// compound is a compound file (MS-CFB): a small file system of storages and streams,
+// whose sectors are chained by a table. Nothing in it is believed: a sector may be
+// missing, a chain may go round, and two streams may claim the same sectors. So every
+// chain is followed for as many sectors as the file has at most, every directory entry is
+// visited once, and all streams together may not be larger than the file.
+type compound struct {
+	data      []byte
+	shift     uint     // a sector is 1<<shift bytes
+	count     int      // sectors in the file
+	fat       []uint32 // sectors that hold the chains of sectors
+	miniFAT   []uint32 // sectors that hold the chains of mini sectors
+	directory []uint32 // sectors that hold the directory
+	mini      []uint32 // sectors that hold the mini sectors
+	long      bool     // sizes have 64 bits
+	seen      []bool   // directory entries that were visited
+	budget    uint64   // bytes that streams may still have
+}
+
+const (
+	headerSize  = 512
+	entrySize   = 128
+	miniShift   = 6       // a mini sector has 64 bytes
+	miniCutoff  = 4 << 10 // a smaller stream is kept in mini sectors
+	maxRegular  = 0xfffffffa
+	endOfChain  = 0xfffffffe
+	noEntry     = 0xffffffff
+	headerFATs  = 109 // FAT sectors listed in the header
+	typeStorage = 1
+	typeStream  = 2
+	typeRoot    = 5
+)
+
+// openCompound reads the header; it reports false if data is no compound file.
+func openCompound(data []byte) (*compound, bool) {
+	if !Begins(data) || len(data) < headerSize {
+		return nil, false
+	}
+	field := func(at int) uint32 { return binary.LittleEndian.Uint32(data[at:]) }
+	c := &compound{
+		data:   data,
+		shift:  uint(binary.LittleEndian.Uint16(data[30:])),
+		long:   binary.LittleEndian.Uint16(data[26:]) > 3,
+		budget: uint64(len(data)),
+	}
+	if c.shift != 9 && c.shift != 12 {
+		return nil, false
+	}
+	c.count = max(0, (len(data)-1)>>c.shift) // the header takes one; the last may be cut short
+	c.readFAT(field(68))
+	c.directory = c.chain(field(48))
+	c.miniFAT = c.chain(field(60))
+	c.seen = make([]bool, len(c.directory)<<c.shift/entrySize)
+	root, ok := c.entry(0)
+	if !ok || root.kind != typeRoot {
+		return nil, false
+	}
+	c.mini = c.chain(root.start)
+	return c, true
+}
+
+// readFAT lists the sectors of the FAT: those in the header, then those in the chain
+// of sectors that begins at next.
+func (c *compound) readFAT(next uint32) {
+	perSector := 1 << c.shift / 4
+	list, more := c.data[76:76+headerFATs*4], false
+	for range c.count + 1 {
+		for ; len(list) >= 4; list = list[4:] {
+			if len(c.fat)*perSector >= c.count {
+				return
+			}
+			c.fat = append(c.fat, binary.LittleEndian.Uint32(list))
+		}
+		if more = next < maxRegular; !more {
+			return
+		}
+		sector := c.sector(next)
+		if len(sector) < 1<<c.shift {
+			return
+		}
+		list, next = sector[:len(sector)-4], binary.LittleEndian.Uint32(sector[len(sector)-4:])
+	}
+}
+
+// sector is the content of a sector: short if the file ends in it, empty if before.
+func (c *compound) sector(n uint32) []byte {
+	at := (uint64(n) + 1) << c.shift
+	if at >= uint64(len(c.data)) {
+		return nil
+	}
+	return c.data[at:min(at+1<<c.shift, uint64(len(c.data)))]
+}
+
+// miniSector is the content of a mini sector, likewise.
+func (c *compound) miniSector(n uint32) []byte {
+	i, at := uint64(n)<<miniShift>>c.shift, uint64(n)<<miniShift&(1<<c.shift-1)
+	if i >= uint64(len(c.mini)) {
+		return nil
+	}
+	sector := c.sector(c.mini[i])
+	if at >= uint64(len(sector)) {
+		return nil
+	}
+	return sector[at:min(at+1<<miniShift, uint64(len(sector)))]
+}
+
+// next is what follows sector n in the chains that table holds.
+func (c *compound) next(table []uint32, n uint32) uint32 {
+	i := uint64(n) << 2
+	if i>>c.shift >= uint64(len(table)) {
+		return endOfChain
+	}
+	sector, at := c.sector(table[i>>c.shift]), i&(1<<c.shift-1)
+	if at+4 > uint64(len(sector)) {
+		return endOfChain
+	}
+	return binary.LittleEndian.Uint32(sector[at:])
+}
+
+// chain lists the sectors from start on.
+func (c *compound) chain(start uint32) []uint32 {
+	var list []uint32
+	for n := start; n < maxRegular && len(list) < c.count; n = c.next(c.fat, n) {
+		list = append(list, n)
+	}
+	return list
+}
+
+// entry is one storage or stream.
+type entry struct {
+	name               string // in lower case; "" if not plain ASCII
+	kind               byte
+	left, right, child uint32
+	start              uint32
+	size               uint64
+}
+
+// entry reads a directory entry.
+func (c *compound) entry(i uint32) (entry, bool) {
+	at := uint64(i) * entrySize
+	if at>>c.shift >= uint64(len(c.directory)) {
+		return entry{}, false
+	}
+	b := c.sector(c.directory[at>>c.shift])
+	if at &= 1<<c.shift - 1; at+entrySize > uint64(len(b)) {
+		return entry{}, false
+	}
+	b = b[at : at+entrySize]
+	field := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
+	e := entry{
+		name:  entryName(b[:64]),
+		kind:  b[66],
+		left:  field(68),
+		right: field(72),
+		child: field(76),
+		start: field(116),
+		size:  uint64(field(120)),
+	}
+	if c.long {
+		e.size = binary.LittleEndian.Uint64(b[120:])
+	}
+	return e, true
+}
+
+func entryName(b []byte) string {
+	var name [32]byte
+	n := 0
+	for ; n < len(name); n++ {
+		unit := binary.LittleEndian.Uint16(b[2*n:])
+		if unit == 0 {
+			break
+		}
+		if unit > 0x7f {
+			return ""
+		}
+		name[n] = byte(unit)
+		if unit >= 'A' && unit <= 'Z' {
+			name[n] += 'a' - 'A'
+		}
+	}
+	return string(name[:n])
+}
+
+// children hands the entries in a storage to each, in the order of their names. An
+// entry that was visited before is passed over.
+func (c *compound) children(storage entry, each func(entry)) {
+	type visit struct {
+		i   uint32
+		all bool // its left side was visited
+	}
+	stack := []visit{{i: storage.child}}
+	for len(stack) > 0 {
+		v := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		if v.i == noEntry || !v.all && (uint64(v.i) >= uint64(len(c.seen)) || c.seen[v.i]) {
+			continue
+		}
+		e, ok := c.entry(v.i)
+		if !ok {
+			continue
+		}
+		if v.all {
+			each(e)
+			stack = append(stack, visit{i: e.right})
+			continue
+		}
+		c.seen[v.i] = true
+		stack = append(stack, visit{v.i, true}, visit{i: e.left})
+	}
+}
+
+// stream gives the content of e. It reports false if not all of it is there, or if the
+// streams given so far and this one would be larger than the file.
+func (c *compound) stream(e entry) (io.Reader, bool) {
+	if e.kind != typeStream || e.size > c.budget {
+		return nil, false
+	}
+	s := stream{c: c, next: e.start, left: e.size, mini: e.size < miniCutoff}
+	for trial := s; trial.left > 0; {
+		if !trial.advance() {
+			return nil, false
+		}
+	}
+	c.budget -= e.size
+	return &s, true
+}
+
+// stream reads a stream sector by sector.
+type stream struct {
+	c     *compound
+	next  uint32 // sector
+	left  uint64 // bytes in it and after
+	mini  bool
+	piece []byte // of a sector, not yet handed out
+}
+
+// advance goes to the next sector, if all that the stream has there is in the file.
+func (s *stream) advance() bool {
+	table, sector := s.c.fat, s.c.sector
+	want := uint64(1) << s.c.shift
+	if s.mini {
+		table, sector, want = s.c.miniFAT, s.c.miniSector, 1<<miniShift
+	}
+	want = min(want, s.left)
+	if s.next >= maxRegular {
+		return false
+	}
+	piece := sector(s.next)
+	if want == 0 || uint64(len(piece)) < want {
+		return false
+	}
+	s.piece, s.left, s.next = piece[:want], s.left-want, s.c.next(table, s.next)
+	return true
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if len(s.piece) == 0 && !s.advance() {
+		return 0, io.EOF
+	}
+	n := copy(p, s.piece)
+	s.piece = s.piece[n:]
+	return n, nil
+}

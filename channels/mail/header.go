@@ -2,6 +2,7 @@ package mail
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -185,7 +186,9 @@ func (h header) fill(f *fields) header {
 	h.smime = token(params["smime-type"].raw)
 	disposition, more := parseParams(names["content-disposition"])
 	h.disposition = disposition
-	for _, candidate := range []param{more["filename"], params["name"], more["name"], params["filename"]} {
+	candidates := []param{more["filename"], params["name"], more["name"], params["filename"]}
+	slices.SortStableFunc(candidates, func(a, b param) int { return order(a.loose) - order(b.loose) })
+	for _, candidate := range candidates {
 		if h.name = fileName(candidate); h.name != "" {
 			break
 		}
@@ -195,6 +198,13 @@ func (h header) fill(f *fields) header {
 	h.location = strings.TrimSpace(clean(names["content-location"]))
 	h.doubt(f, params, more)
 	return h
+}
+
+func order(last bool) int {
+	if last {
+		return 1
+	}
+	return 0
 }
 
 // doubt notes what of the fields is read in different ways.

@@ -12,6 +12,7 @@ type param struct {
 	extended string // as UTF-8, when it was given in the form of RFC 2231
 	plain    bool   // raw was given as such, not put together from the extended form
 	again    bool   // it was given more than once, with different values
+	loose    bool   // no semicolon stood before it: most programs do not see it
 }
 
 // forms reports whether the parameter was given in both forms, which differ.
@@ -35,7 +36,12 @@ func parseParams(field []byte) (string, map[string]param) {
 	if end < 0 {
 		end = len(s)
 	}
-	value, rest := s[:end], s[end:]
+	loose := false
+	if i := strings.IndexByte(s[:end], '='); i >= 0 && !strings.Contains(s[:i], "(") { // parameters already: the semicolon, or the value, is missing
+		loose = true
+		end = 1 + strings.LastIndexAny(strings.TrimRight(s[:i], " \t"), " \t:")
+	}
+	value, rest := strings.TrimRight(s[:end], " \t:"), s[end:]
 	value, _, _ = strings.Cut(value, "(") // a comment
 	params := map[string]param{}
 	segments := map[string][]segment{}
@@ -57,6 +63,10 @@ func parseParams(field []byte) (string, map[string]param) {
 		p := params[name]
 		p.again = p.again || slices.ContainsFunc(list, func(s segment) bool { return s.again })
 		p.raw, p.extended = joinSegments(list, p.raw)
+		params[name] = p
+	}
+	for name, p := range params {
+		p.loose = loose
 		params[name] = p
 	}
 	return strings.ToLower(strings.TrimSpace(value)), params

@@ -74,6 +74,9 @@ func (s Splitter) withDefaults() Splitter {
 	return s
 }
 
+// entitiesPerPart is how many headers are read for each part that may be delivered.
+const entitiesPerPart = 10
+
 // errEnough ends a walk that has delivered all it may.
 var errEnough = errors.New("enough parts")
 
@@ -86,7 +89,8 @@ type walk struct {
 	pictures *pictures
 	doubts   doubts
 	signed   string
-	parts    int
+	parts    int   // delivered
+	entities int   // met, what is text or holds others included
 	held     int   // bytes of the containers that are open
 	cut      error // the first limit that was passed
 }
@@ -126,6 +130,9 @@ func (w *walk) end(l *lines) error {
 
 // entity walks the message or part whose header comes next in l.
 func (w *walk) entity(l *lines, at place) error {
+	if w.entities++; w.entities > entitiesPerPart*w.MaxParts {
+		return w.tooMany()
+	}
 	h := readHeader(l, w.MaxHeader)
 	w.doubts.add(h.doubts.codes...)
 	if h.long {
@@ -282,11 +289,16 @@ func (w *walk) cutAt(code, what, reason string) {
 // hand delivers a part, if it is within the limit.
 func (w *walk) hand(f file) error {
 	if w.parts++; w.parts > w.MaxParts {
-		w.cutAt("too_many_parts", fmt.Sprintf("parts after the first %d", w.MaxParts),
-			fmt.Sprintf("Ce message contient plus de %d pièces jointes. Répartissez-les en plusieurs messages.", w.MaxParts))
-		return errEnough
+		return w.tooMany()
 	}
 	return w.each(f.Part)
+}
+
+// tooMany ends the walk.
+func (w *walk) tooMany() error {
+	w.cutAt("too_many_parts", fmt.Sprintf("parts after the first %d", w.MaxParts),
+		fmt.Sprintf("Ce message contient plus de %d pièces jointes. Répartissez-les en plusieurs messages.", w.MaxParts))
+	return errEnough
 }
 
 func (h header) isMultipart() bool { return strings.HasPrefix(h.mediaType, "multipart/") }

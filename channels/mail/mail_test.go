@@ -15,8 +15,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
-	"unicode/utf8"
 
 	"vaguemestre/channels/mail"
 	"vaguemestre/core"
@@ -244,49 +242,6 @@ func TestNoteIsBounded(t *testing.T) {
 	}
 }
 
-// TestHostileShapesTakeNoLonger walks what would cost a careless reader time in the
-// square of its length.
-func TestHostileShapesTakeNoLonger(t *testing.T) {
-	const size = 2 << 20
-	parts := func(header, body string) string {
-		one := "--b\r\n" + header + "\r\n\r\n" + body + "\r\n"
-		return "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat(one, size/len(one)+1)
-	}
-	name := func(unit string) string {
-		return parts("Content-Type: application/pdf; name="+strings.Repeat(unit, (16<<10)/len(unit)), "x")
-	}
-	var segments strings.Builder
-	for i := range 2500 {
-		fmt.Fprintf(&segments, ";a*%d=x", i)
-	}
-	for shape, raw := range map[string]string{
-		"quotes":                  name(`"`),
-		"words without end":       name("=?a?Q?x"),
-		"empty words":             name("=?a?Q??= "),
-		"segments":                parts("Content-Type: application/pdf"+segments.String(), "x"),
-		"tags":                    parts("Content-Type: text/html", strings.Repeat("<", 200<<10)),
-		"comments":                parts("Content-Type: text/html", strings.Repeat("<!--", 50<<10)),
-		"styles":                  parts("Content-Type: text/html", strings.Repeat("<style>", 30<<10)),
-		"no boundary":             parts("Content-Type: multipart/mixed", ""),
-		"boundaries one in other": strings.Repeat("Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n", size/50),
-		"folds":                   "Subject: x\r\n" + strings.Repeat(" \r\n", size/3),
-		"blanks":                  "Content-Type: text/plain; name=x\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n" + strings.Repeat(" ", size),
-	} {
-		t.Run(shape, func(t *testing.T) {
-			start := time.Now()
-			if _, err := walk(t.Context(), mail.Splitter{MaxParts: 1 << 20}, strings.NewReader(raw)); err != nil {
-				var refusal *core.Refusal
-				if !errors.As(err, &refusal) {
-					t.Error(err)
-				}
-			}
-			if took := time.Since(start); took > 10*time.Second {
-				t.Errorf("took %v for 2 MB", took)
-			}
-		})
-	}
-}
-
 // big is a message with one base64 attachment, size bytes long as sent.
 func big(size int) io.Reader {
 	line := strings.Repeat("QUJD", 19) + "\r\n"
@@ -343,52 +298,6 @@ func BenchmarkSplit(b *testing.B) {
 		})
 		if err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// FuzzSplit checks that no message makes the walk fail, or give out more than it was
-// given. (A charset may make text grow, hence the room.)
-func FuzzSplit(f *testing.F) {
-	files, err := filepath.Glob("testdata/*.eml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(raw)
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var size int
-		cover, err := mail.Splitter{}.Split(t.Context(), bytes.NewReader(raw), func(p core.Part) error {
-			body, err := io.ReadAll(p.Body)
-			if len(body) == 0 && err == nil {
-				t.Error("a part without content was delivered")
-			}
-			size += len(body)
-			clean(t, p.Name, p.Type, p.ContentID)
-			return err
-		})
-		clean(t, cover.Note)
-		var refusal *core.Refusal
-		if err != nil && !errors.As(err, &refusal) {
-			t.Errorf("error %v", err)
-		}
-		if size > len(raw) || len(cover.Note) > 16*len(raw)+64 {
-			t.Errorf("%d bytes of parts and %d of note from %d", size, len(cover.Note), len(raw))
-		}
-	})
-}
-
-// clean checks that texts can be stored and shown anywhere.
-func clean(t *testing.T, texts ...string) {
-	t.Helper()
-	for _, s := range texts {
-		if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
-			t.Errorf("%q is not UTF-8 without NUL", s)
 		}
 	}
 }

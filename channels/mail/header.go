@@ -57,7 +57,7 @@ func readHeader(l *lines, limit int) header {
 			f.fold(line)
 		case line[0] == ' ' || line[0] == '\t':
 			f.fold(line)
-			broken = broken || len(bytes.TrimLeft(line, " \t")) == 0
+			broken = broken || f.some() && len(bytes.TrimLeft(line, " \t")) == 0 // a Subject is often folded so, by honest programs
 		default:
 			kept, whole := f.begin(line)
 			broken = broken || !whole
@@ -193,7 +193,7 @@ func (h header) fill(f *fields) header {
 			break
 		}
 	}
-	h.encoding = token(string(names["content-transfer-encoding"]))
+	h.encoding = strings.TrimRight(token(string(names["content-transfer-encoding"])), "; ")
 	h.contentID = strings.Trim(strings.TrimSpace(clean(names["content-id"])), "<>")
 	h.location = strings.TrimSpace(clean(names["content-location"]))
 	h.doubt(f, params, more)

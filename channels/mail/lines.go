@@ -160,18 +160,23 @@ func (l *lines) readLine(limit int) (line []byte, whole int, ok bool) {
 	}
 }
 
+// maxHeaderLine is longer than a line of a header may be (998 bytes, RFC 5322 §2.1.1).
+const maxHeaderLine = 1 << 10
+
 // bodyIsNext reports whether a body stands where the next line of a header is awaited:
 // no line up to the next empty one could be of a header.
 func (l *lines) bodyIsNext() bool {
 	if l.ended || l.err != nil || l.within || len(l.lead) > 0 || len(l.text) > 0 {
 		return false
 	}
-	b, _ := l.br.Peek(lineBuffer / 16)
+	b, _ := l.br.Peek(maxHeaderLine)
 	for n := 0; ; n++ {
 		line, rest, more := bytes.Cut(b, []byte("\n"))
 		line = bytes.TrimRight(line, "\r")
 		_, boundary := l.fence(line)
 		switch {
+		case n == 0 && !more && len(line) >= maxHeaderLine:
+			return !isField(line) && line[0] != ' ' && line[0] != '\t'
 		case n == 0 && (len(line) == 0 || boundary || !more || line[0] == ' ' || line[0] == '\t'), isField(line):
 			return false
 		case n == 1 && len(line) == 0 && more:

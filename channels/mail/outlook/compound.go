@@ -187,22 +187,24 @@ func entryName(b []byte) string {
 	return string(name[:n])
 }
 
-// children hands the entries in a storage to each, in the order of their names. An
-// entry that was visited before is passed over.
-func (c *compound) children(storage entry, each func(entry)) {
+// children hands the entries in a storage to each, in the order of their names. It
+// reports false if some are missing, or were visited before and are passed over.
+func (c *compound) children(storage entry, each func(entry)) bool {
 	type visit struct {
 		i   uint32
 		all bool // its left side was visited
 	}
+	whole := true
 	stack := []visit{{i: storage.child}}
 	for len(stack) > 0 {
 		v := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if v.i == noEntry || !v.all && (uint64(v.i) >= uint64(len(c.seen)) || c.seen[v.i]) {
+		if v.i == noEntry || v.i == 0 { // some programs write the root for none
 			continue
 		}
 		e, ok := c.entry(v.i)
-		if !ok {
+		if !ok || !v.all && c.seen[v.i] {
+			whole = false
 			continue
 		}
 		if v.all {
@@ -213,6 +215,7 @@ func (c *compound) children(storage entry, each func(entry)) {
 		c.seen[v.i] = true
 		stack = append(stack, visit{v.i, true}, visit{i: e.left})
 	}
+	return whole
 }
 
 // stream gives the content of e. It reports false if not all of it is there, or if the

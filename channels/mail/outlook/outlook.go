@@ -96,7 +96,7 @@ func (r *reader) message(storage entry, depth, header int, c mapi.Codepage) erro
 	var attachments []attachment
 	var properties, class entry
 	found := false
-	r.children(storage, func(e entry) {
+	whole := r.children(storage, func(e entry) {
 		name, isAttachment := strings.CutPrefix(e.name, attachmentName)
 		switch {
 		case e.name == propertiesName:
@@ -108,6 +108,9 @@ func (r *reader) message(storage entry, depth, header int, c mapi.Codepage) erro
 			class = e
 		}
 	})
+	if !whole {
+		r.broken("directory damaged")
+	}
 	if !found {
 		r.broken("no message in it")
 		return nil
@@ -156,7 +159,7 @@ func signedType(class string) string {
 func (r *reader) attachment(storage entry, depth int, c mapi.Codepage, kind string) error {
 	var a mapi.Attachment
 	var properties, content, object entry
-	r.children(storage, func(e entry) {
+	whole := r.children(storage, func(e entry) {
 		switch {
 		case e.name == propertiesName:
 			properties = e
@@ -170,6 +173,9 @@ func (r *reader) attachment(storage entry, depth int, c mapi.Codepage, kind stri
 			}
 		}
 	})
+	if !whole {
+		r.broken("directory damaged")
+	}
 	r.fixed(properties, attachmentHeader, func(p mapi.Property) { a.Set(p, c) })
 	switch {
 	case content.size > 0:

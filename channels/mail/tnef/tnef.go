@@ -202,7 +202,8 @@ func (m *message) setAttachment(p mapi.Property) {
 }
 
 // deliver hands out the attachment that has been read, if there is one: the files of an
-// embedded message, or a content.
+// embedded message, or a content. Beside an object its attData holds a drawing of it, or
+// a sentence for programs that know no better.
 func (m *message) deliver() error {
 	done := *m
 	m.open, m.attachment, m.data, m.value, m.object = false, mapi.Attachment{}, nil, nil, nil
@@ -213,16 +214,12 @@ func (m *message) deliver() error {
 	if bytes.Equal(kind, kindMessage) || Begins(object) {
 		return m.embedded(object)
 	}
-	content := object
-	for _, c := range [][]byte{done.value, done.data} {
-		if len(c) > 0 {
-			content = c
+	for _, content := range [][]byte{object, done.value, done.data} {
+		if len(content) > 0 {
+			return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
 		}
 	}
-	if len(content) == 0 {
-		return nil
-	}
-	return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
+	return nil
 }
 
 // kindMessage is what stands before an embedded message: IID_IMessage. Other objects

@@ -85,7 +85,7 @@ func (b *builder) file(nodes ...*node) []byte {
 		rest = rest[n:]
 	}
 	head := le([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 16), uint16(0x3e), uint16(b.shift/3), uint16(0xfffe), uint16(b.shift), uint16(6), make([]byte, 6),
-		uint32(0), uint32(fats), directory, uint32(0), uint32(4096), miniFAT, uint32(len(b.miniFAT)*4>>b.shift), difStart, uint32(difs),
+		uint32(0), uint32(fats), directory, uint32(0), uint32(4096), miniFAT, uint32((len(b.miniFAT)*4+1<<b.shift-1)>>b.shift), difStart, uint32(difs),
 		inHeader, slices.Repeat([]uint32{freeSector}, 109-len(inHeader)))
 	out := append(head, make([]byte, 1<<b.shift-len(head))...)
 	for _, s := range b.sectors {

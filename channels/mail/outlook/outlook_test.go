@@ -16,6 +16,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"vaguemestre/channels/mail/compound/compoundtest"
 	"vaguemestre/channels/mail/outlook"
 	"vaguemestre/core"
 )
@@ -70,9 +71,9 @@ func TestOpen(t *testing.T) {
 		{"sizes around a mini sector, a sector, the cutoff", saved(attachment(0, data(pattern(1))), attachment(1, data(pattern(64))), attachment(2, data(pattern(65))), attachment(3, data(pattern(512))), attachment(4, data(pattern(4095))), attachment(5, data(pattern(4096))), attachment(6, data(pattern(4097)))),
 			[]file{{content: pattern(1)}, {content: pattern(64)}, {content: pattern(65)}, {content: pattern(512)}, {content: pattern(4095)}, {content: pattern(4096)}, {content: pattern(4097)}}, nil},
 		{"more than ten, in the order of their numbers", saved(pdf(16, "q"), pdf(2, "c"), pdf(10, "k")), []file{{name: "c", content: small}, {name: "k", content: small}, {name: "q", content: small}}, nil},
-		{"sectors of 4 KiB", (&builder{shift: 12}).file(message(32, note, pdf(0, "a.pdf"), attachment(1, data(large)))...), []file{{name: "a.pdf", content: small}, {content: large}}, nil},
-		{"sectors in reverse", (&builder{shift: 9, scattered: true}).file(message(32, note, pdf(0, "a.pdf"), attachment(1, data(large)))...), []file{{name: "a.pdf", content: small}, {content: large}}, nil},
-		{"a FAT longer than its list in the header", (&builder{shift: 9}).file(message(32, note, attachment(0, data(pattern(17<<20))))...), []file{{content: pattern(17 << 20)}}, nil},
+		{"sectors of 4 KiB", (&compoundtest.Builder{Shift: 12}).File(message(32, note, pdf(0, "a.pdf"), attachment(1, data(large)))...), []file{{name: "a.pdf", content: small}, {content: large}}, nil},
+		{"sectors in reverse", (&compoundtest.Builder{Shift: 9, Scattered: true}).File(message(32, note, pdf(0, "a.pdf"), attachment(1, data(large)))...), []file{{name: "a.pdf", content: small}, {content: large}}, nil},
+		{"a FAT longer than its list in the header", (&compoundtest.Builder{Shift: 9}).File(message(32, note, attachment(0, data(pattern(17<<20))))...), []file{{content: pattern(17 << 20)}}, nil},
 		{"all that is said of it", saved(attachment(0, ansi(0x3704, "AVISDI~1.PDF"), wide(0x3707, "avis.pdf"), wide(0x370e, "Application/PDF"), wide(0x3712, "f_1"), long(0x3705, 1), data(small))),
 			[]file{{name: "avis.pdf", kind: "application/pdf", cid: "f_1", content: small}}, nil},
 		{"picture of the text", saved(attachment(0, wide(0x3707, "image001.png"), wide(0x3712, "<image001.png@01D9>"), long(0x3714, 4), data(small))),
@@ -81,27 +82,34 @@ func TestOpen(t *testing.T) {
 		{"not hidden", saved(attachment(0, wide(0x3707, "image001.png"), boolean(0x7ffe, false), data(small))), []file{{name: "image001.png", content: small}}, nil},
 		{"short name alone", saved(attachment(0, ansi(0x3704, "AVIS.PDF"), wide(0x3001, "avis"), data(small))), []file{{name: "AVIS.PDF", content: small}}, nil},
 		{"shown name alone", saved(attachment(0, wide(0x3001, "avis.pdf"), data(small))), []file{{name: "avis.pdf", content: small}}, nil},
-		{"ANSI in the codepage of the message", (&builder{shift: 9}).file(message(32, append(note, long(0x3ffd, 1251)), attachment(0, ansi(0x3707, "\xcf\xe0\xf1\xef\xee\xf0\xf2.pdf"), data(small)))...), []file{{name: "Паспорт.pdf", content: small}}, nil},
-		{"ANSI in the codepage of its text", (&builder{shift: 9}).file(message(32, append(note, long(0x3fde, 932)), attachment(0, ansi(0x3707, "\x93\xfa\x96\x7b.pdf"), data(small)))...), []file{{name: "日本.pdf", content: small}}, nil},
-		{"ANSI in both", (&builder{shift: 9}).file(message(32, append(note, long(0x3ffd, 1252), long(0x3fde, 28592)), attachment(0, ansi(0x3707, "re\xe7u.pdf"), data(small)))...), []file{{name: "reçu.pdf", content: small}}, nil},
+		{"ANSI in the codepage of the message", (&compoundtest.Builder{Shift: 9}).File(message(32, append(note, long(0x3ffd, 1251)), attachment(0, ansi(0x3707, "\xcf\xe0\xf1\xef\xee\xf0\xf2.pdf"), data(small)))...), []file{{name: "Паспорт.pdf", content: small}}, nil},
+		{"ANSI in the codepage of its text", (&compoundtest.Builder{Shift: 9}).File(message(32, append(note, long(0x3fde, 932)), attachment(0, ansi(0x3707, "\x93\xfa\x96\x7b.pdf"), data(small)))...), []file{{name: "日本.pdf", content: small}}, nil},
+		{"ANSI in both", (&compoundtest.Builder{Shift: 9}).File(message(32, append(note, long(0x3ffd, 1252), long(0x3fde, 28592)), attachment(0, ansi(0x3707, "re\xe7u.pdf"), data(small)))...), []file{{name: "reçu.pdf", content: small}}, nil},
 		{"ANSI in no codepage", saved(attachment(0, ansi(0x3707, "\x80.pdf"), data(small))), []file{{name: "€.pdf", content: small}}, nil},
 		{"ANSI that is UTF-8", saved(attachment(0, ansi(0x3707, "reçu.pdf\x00"), data(small))), []file{{name: "reçu.pdf", content: small}}, nil},
 		{"empty file and a link to one", saved(attachment(0, wide(0x3707, "empty"), data("")), attachment(1, long(0x3705, 4), wide(0x370d, `\\server\a.pdf`))), nil, nil},
-		{"signed", (&builder{shift: 9}).file(message(32, []property{wide(0x001a, "IPM.Note.SMIME.MultipartSigned")}, pdf(0, "smime.p7m"))...), []file{{name: "smime.p7m", kind: "multipart/signed", content: small}}, nil},
-		{"encrypted", (&builder{shift: 9}).file(message(32, []property{ansi(0x001a, "IPM.Note.SMIME")}, pdf(0, "smime.p7m"))...), []file{{name: "smime.p7m", kind: "application/pkcs7-mime", content: small}}, nil},
+		{"signed", (&compoundtest.Builder{Shift: 9}).File(message(32, []property{wide(0x001a, "IPM.Note.SMIME.MultipartSigned")}, pdf(0, "smime.p7m"))...), []file{{name: "smime.p7m", kind: "multipart/signed", content: small}}, nil},
+		{"encrypted", (&compoundtest.Builder{Shift: 9}).File(message(32, []property{ansi(0x001a, "IPM.Note.SMIME")}, pdf(0, "smime.p7m"))...), []file{{name: "smime.p7m", kind: "application/pkcs7-mime", content: small}}, nil},
 		{"embedded message", saved(pdf(0, "a.pdf"), object(1, 5, inner(attachment(0, wide(0x3707, "b.pdf"), data(large)))), pdf(2, "c.pdf")),
 			[]file{{name: "a.pdf", content: small}, {name: "b.pdf", depth: 1, content: large}, {name: "c.pdf", content: small}}, nil},
 		{"embedded message in another codepage", saved(object(0, 5, message(24, append(note, long(0x3ffd, 1250)), attachment(0, ansi(0x3707, "\xf8.pdf"), data(small)))), attachment(1, ansi(0x3707, "\xf8.pdf"), data(small))),
 			[]file{{name: "ř.pdf", depth: 1, content: small}, {name: "ø.pdf", content: small}}, nil},
-		{"codepage of the message around", (&builder{shift: 9}).file(message(32, append(note, long(0x3ffd, 1250)), object(0, 5, inner(attachment(0, ansi(0x3707, "\xf8.pdf"), data(small)))))...),
+		{"codepage of the message around", (&compoundtest.Builder{Shift: 9}).File(message(32, append(note, long(0x3ffd, 1250)), object(0, 5, inner(attachment(0, ansi(0x3707, "\xf8.pdf"), data(small)))))...),
 			[]file{{name: "ř.pdf", depth: 1, content: small}}, nil},
+		{"OLE object that is a file", saved(object(0, 6, compoundtest.Packaged("re\xe7u.pdf", large)), pdf(1, "a.pdf")),
+			[]file{{name: "reçu.pdf", inline: true, content: large}, {name: "a.pdf", content: small}}, nil},
+		{"OLE object that is a small file", saved(object(0, 6, compoundtest.Packaged("a.pdf", "%PDF"))), []file{{name: "a.pdf", inline: true, content: "%PDF"}}, nil},
+		{"OLE object with a content of its own", saved(object(0, 6, []*node{stream("\x01CompObj", "x"), stream("CONTENTS", small)})), []file{{name: "Fwd: dossier", inline: true, content: small}}, nil},
+		{"OLE object with native data", saved(object(0, 6, []*node{stream("\x01Ole10Native", "\x05\x00\x00\x00BM123")})), []file{{name: "Fwd: dossier", inline: true, content: "BM123"}}, nil},
+		{"OLE object that is nothing outside", saved(object(0, 6, []*node{stream("\x03PRINT", small)}), pdf(1, "a.pdf")), []file{{name: "a.pdf", content: small}}, nil},
+		{"OLE object cut short", saved(object(0, 6, []*node{stream("\x01Ole10Native", string(le(uint32(99), uint16(2), []byte("a\x00b\x00"), uint32(0), uint32(0), uint32(99), []byte("%PDF"))))})), nil, nil},
 		{"messages too deep", saved(object(0, 5, inner(object(0, 5, inner(object(0, 5, inner(pdf(0, "deep.pdf"))), pdf(1, "two.pdf"))))), pdf(1, "a.pdf")),
 			[]file{{name: "two.pdf", depth: 2, content: small}, {name: "a.pdf", content: small}}, outlook.ErrDeep},
 		{"no compound file", []byte("Bonjour"), nil, outlook.ErrBroken},
 		{"nothing", nil, nil, outlook.ErrBroken},
 		{"signature alone", []byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), nil, outlook.ErrBroken},
-		{"a Word document", (&builder{shift: 9}).file(stream("WordDocument", large), stream("1Table", small)), nil, outlook.ErrBroken},
-		{"an empty storage", (&builder{shift: 9}).file(), nil, outlook.ErrBroken},
+		{"a Word document", (&compoundtest.Builder{Shift: 9}).File(stream("WordDocument", large), stream("1Table", small)), nil, outlook.ErrBroken},
+		{"an empty storage", (&compoundtest.Builder{Shift: 9}).File(), nil, outlook.ErrBroken},
 		{"properties of an attachment missing", saved(storage("__attach_version1.0_#00000000", stream("__substg1.0_37010102", small))), []file{{content: small}}, outlook.ErrBroken},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -243,7 +251,7 @@ func TestHostileShapes(t *testing.T) {
 			binary.LittleEndian.PutUint32(e[120:], 4000)
 		}),
 		"many attachments":        crowd,
-		"messages one in another": (&builder{shift: 9}).file(message(32, nil, object(0, 5, deep))...),
+		"messages one in another": (&compoundtest.Builder{Shift: 9}).File(message(32, nil, object(0, 5, deep))...),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -272,7 +280,7 @@ func TestHostileShapes(t *testing.T) {
 func FuzzMSG(f *testing.F) {
 	f.Add(saved(attachment(0, wide(0x3707, "é"), ansi(0x370e, "a/b"), long(0x3714, 4), boolean(0x7ffe, true), data("x"))))
 	f.Add(saved(object(0, 5, message(24, []property{long(0x3ffd, 932)}, attachment(0, ansi(0x3707, "x"), data(pattern(5000)))))))
-	f.Add((&builder{shift: 12}).file(message(32, []property{wide(0x001a, "IPM.Note.SMIME")}, attachment(0, data("x")))...))
+	f.Add((&compoundtest.Builder{Shift: 12}).File(message(32, []property{wide(0x001a, "IPM.Note.SMIME")}, attachment(0, data("x")))...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		files, err := open(t, data, 3)
 		if err != nil && !errors.Is(err, outlook.ErrBroken) && !errors.Is(err, outlook.ErrDeep) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"vaguemestre/channels/mail/compound"
 	"vaguemestre/channels/mail/mapi"
 	"vaguemestre/core"
 )
@@ -28,7 +29,8 @@ func Begins(prefix []byte) bool { return bytes.HasPrefix(prefix, signature) }
 // file. Depth counts the embedded messages around a part: 0 in the container itself.
 //
 // Names, types and Content-IDs are UTF-8 without NUL; a part is never empty, and all
-// together are not larger than data, of which they are slices: data must not change.
+// together are not larger than data, which must not change meanwhile. Of an OLE object
+// the file it was made of is given, if it was made of one, else the object.
 //
 // An error of each ends the reading and is returned as it is. Otherwise the error says
 // that parts may be missing or damaged: it wraps ErrBroken or ErrDeep.
@@ -214,6 +216,16 @@ func (m *message) deliver() error {
 	if bytes.Equal(kind, kindMessage) || Begins(object) {
 		return m.embedded(object)
 	}
+	if c, root, ok := compound.Open(object); ok && bytes.Equal(kind, kindStorage) {
+		if name, content, ok := c.Object(root); ok {
+			if name != nil {
+				done.attachment.Name(mapi.AttachLongFilename, m.codepage.Text(name))
+			}
+			part := done.attachment.Part(core.ViaTNEF, m.depth, content)
+			part.Inline = true
+			return m.each(part)
+		}
+	}
 	for _, content := range [][]byte{object, done.value, done.data} {
 		if len(content) > 0 {
 			return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
@@ -222,9 +234,12 @@ func (m *message) deliver() error {
 	return nil
 }
 
-// kindMessage is what stands before an embedded message: IID_IMessage. Other objects
-// have other kinds, as long.
-var kindMessage = []byte{0x07, 0x03, 0x02, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+// What stands before an object: IID_IMessage before an embedded message, IID_IStorage
+// before an OLE object; other kinds are as long.
+var (
+	kindMessage = []byte{0x07, 0x03, 0x02, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+	kindStorage = []byte{0x0b, 0, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+)
 
 const guidSize = 16
 

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"vaguemestre/channels/mail/compound/compoundtest"
 	"vaguemestre/channels/mail/tnef"
 	"vaguemestre/core"
 )
@@ -99,6 +100,8 @@ func TestOpen(t *testing.T) {
 			[]file{{name: "a.pdf", content: "x"}}, tnef.ErrDeep},
 		{"OLE object", container(rendering(2), title("Picture"), mapiOf(long(0x3705, 6), binaryOf(0x3701, 0x000d, le(iidStorage, []byte("\xd0\xcf\x11\xe0object"))))),
 			[]file{{name: "Picture", content: "\xd0\xcf\x11\xe0object"}}, nil},
+		{"OLE object that is a file", container(codepage(1252), rendering(2), title("Package"), mapiOf(long(0x3705, 6), binaryOf(0x3701, 0x000d, le(iidStorage, (&compoundtest.Builder{Shift: 9}).File(compoundtest.Packaged("re\xe7u.pdf", "%PDF")...))))),
+			[]file{{name: "reçu.pdf", inline: true, content: "%PDF"}}, nil},
 		{"a sentence in place of an object", container(rendering(2), title("Picture"), content("This is an embedded object."), mapiOf(binaryOf(0x3701, 0x000d, le(iidStorage, []byte("\xd0\xcf\x11\xe0object"))))),
 			[]file{{name: "Picture", content: "\xd0\xcf\x11\xe0object"}}, nil},
 		{"a sentence in place of a message", container(rendering(1), title("message"), content("This is an embedded message."), mapiOf(binaryOf(0x3701, 0x000d, le(iidMessage, container(rendering(1), title("a"), content("x")))))),

@@ -87,6 +87,10 @@ type attachment struct {
 	storage compound.Entry
 }
 
+// maxAttachments is how many attachments of one message are looked at: a list of them is
+// held in memory.
+const maxAttachments = 10_000
+
 // message reads the message in a storage, depth embedded messages down, whose texts are
 // in codepage c unless it says otherwise. Its error is one of each.
 func (r *reader) message(storage compound.Entry, depth, header int, c mapi.Codepage) error {
@@ -99,8 +103,13 @@ func (r *reader) message(storage compound.Entry, depth, header int, c mapi.Codep
 		case e.Name == propertiesName:
 			properties, found = e, true
 		case isAttachment && e.IsStorage():
+			found = true
+			if len(attachments) == maxAttachments {
+				r.broken("too many attachments")
+				return
+			}
 			n, _ := strconv.ParseUint(name, 16, 32)
-			attachments, found = append(attachments, attachment{n, e}), true
+			attachments = append(attachments, attachment{n, e})
 		case strings.HasPrefix(e.Name, propertyName+"001a"): // message class
 			class = e
 		}

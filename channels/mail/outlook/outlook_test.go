@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -278,28 +279,60 @@ func TestHostileShapes(t *testing.T) {
 // FuzzMSG checks that no bytes make Open fail otherwise than it says, or give out more
 // than they are, or what cannot be stored.
 func FuzzMSG(f *testing.F) {
-	f.Add(saved(attachment(0, wide(0x3707, "é"), ansi(0x370e, "a/b"), long(0x3714, 4), boolean(0x7ffe, true), data("x"))))
-	f.Add(saved(object(0, 5, message(24, []property{long(0x3ffd, 932)}, attachment(0, ansi(0x3707, "x"), data(pattern(5000)))))))
-	f.Add((&compoundtest.Builder{Shift: 12}).File(message(32, []property{wide(0x001a, "IPM.Note.SMIME")}, attachment(0, data("x")))...))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		files, err := open(t, data, 3)
-		if err != nil && !errors.Is(err, outlook.ErrBroken) && !errors.Is(err, outlook.ErrDeep) {
-			t.Errorf("error %v", err)
+	for _, msg := range smallMessages() {
+		f.Add(msg)
+	}
+	f.Fuzz(checkAny)
+}
+
+// FuzzDamagedMSG does the same with bytes that are nearly a message: each three of edits
+// say where one of them is put into it.
+func FuzzDamagedMSG(f *testing.F) {
+	base := smallMessages()[1]
+	f.Add([]byte{48, 0, 1, 76, 0, 9, 0, 2, 0xff})
+	f.Add([]byte{60, 0, 0, 120, 10, 0xff})
+	f.Fuzz(func(t *testing.T, edits []byte) {
+		msg := slices.Clone(base)
+		for edit := range slices.Chunk(edits[:len(edits)/3*3], 3) {
+			msg[(int(edit[0])|int(edit[1])<<8)%len(msg)] = edit[2]
 		}
-		size := 0
-		for _, one := range files {
-			size += len(one.content)
-			if one.content == "" || one.depth > 3 {
-				t.Errorf("%+v", one)
-			}
-			for _, s := range []string{one.name, one.kind, one.cid} {
-				if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
-					t.Errorf("%q is not UTF-8 without NUL", s)
-				}
-			}
-		}
-		if size > len(data) {
-			t.Errorf("%d bytes out of %d", size, len(data))
-		}
+		checkAny(t, msg)
 	})
+}
+
+// smallMessages are messages with all that is read of one.
+func smallMessages() [][]byte {
+	write := func(shift uint, properties []property, attachments ...*node) []byte {
+		return (&compoundtest.Builder{Shift: shift}).File(append(holding(32, properties...), attachments...)...)
+	}
+	named := attachment(0, wide(0x3707, "é"), ansi(0x370e, "a/b"), long(0x3714, 4), boolean(0x7ffe, true), data("x"))
+	inner := append(holding(24, long(0x3ffd, 932)), attachment(0, ansi(0x3707, "x"), data(pattern(4100))))
+	return [][]byte{
+		write(9, nil, named),
+		write(9, nil, named, object(1, 5, inner), object(2, 6, compoundtest.Packaged("a", "x"))),
+		write(12, []property{wide(0x001a, "IPM.Note.SMIME")}, attachment(0, data("x"))),
+	}
+}
+
+// checkAny opens any bytes.
+func checkAny(t *testing.T, data []byte) {
+	files, err := open(t, data, 3)
+	if err != nil && !errors.Is(err, outlook.ErrBroken) && !errors.Is(err, outlook.ErrDeep) {
+		t.Errorf("error %v", err)
+	}
+	size := 0
+	for _, one := range files {
+		size += len(one.content)
+		if one.content == "" || one.depth > 3 {
+			t.Errorf("%+v", one)
+		}
+		for _, s := range []string{one.name, one.kind, one.cid} {
+			if !utf8.ValidString(s) || strings.Contains(s, "\x00") {
+				t.Errorf("%q is not UTF-8 without NUL", s)
+			}
+		}
+	}
+	if size > len(data) {
+		t.Errorf("%d bytes out of %d", size, len(data))
+	}
 }

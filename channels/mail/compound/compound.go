@@ -80,7 +80,7 @@ func Open(data []byte) (*File, Entry, bool) {
 // of sectors that begins at next.
 func (c *File) readFAT(next uint32) {
 	perSector := 1 << c.shift / 4
-	list, more := c.data[76:76+headerFATs*4], false
+	list := c.data[76 : 76+headerFATs*4]
 	for range c.count + 1 {
 		for ; len(list) >= 4; list = list[4:] {
 			if len(c.fat)*perSector >= c.count {
@@ -88,10 +88,7 @@ func (c *File) readFAT(next uint32) {
 			}
 			c.fat = append(c.fat, binary.LittleEndian.Uint32(list))
 		}
-		if more = next < maxRegular; !more {
-			return
-		}
-		sector := c.sector(next)
+		sector := c.sector(next) // none for what is no number of a sector
 		if len(sector) < 1<<c.shift {
 			return
 		}

@@ -124,6 +124,14 @@ func (a *Attachment) Name(id uint16, name string) {
 	a.names[id] = name
 }
 
+// Object notes that the attachment is an OLE object, which stands in the text, and the
+// name of the file put in as a whole that it is; "" if it is none.
+func (a *Attachment) Object(file string) {
+	if a.inline = file == ""; file != "" {
+		a.Name(AttachLongFilename, file)
+	}
+}
+
 // Part is the attachment as a part with that content.
 func (a *Attachment) Part(via string, depth int, content io.Reader) core.Part {
 	part := core.Part{

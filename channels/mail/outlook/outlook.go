@@ -200,12 +200,8 @@ func (r *reader) attachment(storage compound.Entry, depth int, c mapi.Codepage, 
 		if !ok {
 			return nil
 		}
-		if name != nil {
-			a.Name(mapi.AttachLongFilename, c.Text(name))
-		}
-		part := a.Part(core.ViaMSG, depth, body)
-		part.Inline = true
-		return r.each(part)
+		a.Object(c.Text(name))
+		return r.each(a.Part(core.ViaMSG, depth, body))
 	case object.IsStorage():
 		if depth >= r.maxDepth {
 			if r.fault == nil {

@@ -55,15 +55,16 @@ func (r *reader) broken(what string) {
 	}
 }
 
-// Attributes that are read (MS-OXTNEF §2.1.3.3), each with its type in the upper half.
+// Attributes that are read (MS-OXTNEF §2.1.3.3), without their types, which say nothing
+// more and are not always right.
 const (
-	attOEMCodepage       = 0x00069007
-	attMessageProperties = 0x00069003
-	attRendering         = 0x00069002 // begins an attachment
-	attTitle             = 0x00018010
-	attData              = 0x0006800f
-	attTransportName     = 0x00069001
-	attProperties        = 0x00069005
+	attOEMCodepage       = 0x9007
+	attMessageProperties = 0x9003
+	attRendering         = 0x9002 // begins an attachment
+	attTitle             = 0x8010
+	attData              = 0x800f
+	attTransportName     = 0x9001
+	attProperties        = 0x9005
 )
 
 // container reads one winmail.dat, depth embedded messages down. Its error is one of each.
@@ -87,7 +88,7 @@ func (r *reader) container(data []byte, depth int) error {
 
 // attribute is one item of a container.
 type attribute struct {
-	id   uint32
+	id   uint16
 	data []byte
 }
 
@@ -108,7 +109,7 @@ func (r *reader) attribute(b []byte) (attribute, []byte, bool) {
 		r.broken("no attribute where one should be")
 		return attribute{}, nil, false
 	}
-	id, size := binary.LittleEndian.Uint32(b[1:]), uint64(binary.LittleEndian.Uint32(b[5:]))
+	id, size := binary.LittleEndian.Uint16(b[1:]), uint64(binary.LittleEndian.Uint32(b[5:]))
 	if size > uint64(len(b)-head) {
 		r.broken("attribute cut short")
 		return attribute{}, nil, false
@@ -218,12 +219,8 @@ func (m *message) deliver() error {
 	}
 	if c, root, ok := compound.Open(object); ok && bytes.Equal(kind, kindStorage) {
 		if name, content, ok := c.Object(root); ok {
-			if name != nil {
-				done.attachment.Name(mapi.AttachLongFilename, m.codepage.Text(name))
-			}
-			part := done.attachment.Part(core.ViaTNEF, m.depth, content)
-			part.Inline = true
-			return m.each(part)
+			done.attachment.Object(m.codepage.Text(name))
+			return m.each(done.attachment.Part(core.ViaTNEF, m.depth, content))
 		}
 	}
 	for _, content := range [][]byte{object, done.value, done.data} {

@@ -101,11 +101,12 @@ const (
 // attribute takes the next attribute from b. It reports false at the end, and when what
 // follows is none.
 func (r *reader) attribute(b []byte) (attribute, []byte, bool) {
-	if len(bytes.Trim(b[:min(len(b), maxTail+1)], "\x00 \t\r\n")) == 0 && len(b) <= maxTail {
-		return attribute{}, nil, false
-	}
 	const head, tail = 9, 2
-	if len(b) < head || b[0] != levelMessage && b[0] != levelAttachment {
+	switch {
+	case len(b) > 0 && (b[0] == levelMessage || b[0] == levelAttachment) && len(b) >= head:
+	case len(bytes.Trim(b, "\x00 \t\r\n")) == 0: // programs that carry mail add some
+		return attribute{}, nil, false
+	default:
 		r.broken("no attribute where one should be")
 		return attribute{}, nil, false
 	}
@@ -124,10 +125,6 @@ func (r *reader) attribute(b []byte) (attribute, []byte, bool) {
 	}
 	return attribute{id, data}, rest[tail:], true
 }
-
-// maxTail is how many empty bytes may follow the last attribute: programs that carry
-// mail add some.
-const maxTail = 16
 
 // sum is the checksum of an attribute.
 func sum(data []byte) uint16 {

@@ -109,6 +109,7 @@ func TestOpen(t *testing.T) {
 		{"a sentence in place of a message", container(rendering(1), title("message"), content("This is an embedded message."), mapiOf(binaryOf(0x3701, 0x000d, le(iidMessage, container(rendering(1), title("a"), content("x")))))),
 			[]file{{name: "a", depth: 1, content: "x"}}, nil},
 		{"blank lines after it", append(container(rendering(1), title("a"), content("x")), "\r\n\r\n"...), []file{{name: "a", content: "x"}}, nil},
+		{"zeros after it", append(container(rendering(1), title("a"), content("x")), make([]byte, 1000)...), []file{{name: "a", content: "x"}}, nil},
 		{"not a winmail.dat", []byte("Bonjour, voici mon justificatif"), nil, tnef.ErrBroken},
 		{"nothing", nil, nil, tnef.ErrBroken},
 		{"wrong checksum", append(container(rendering(1), title("a.pdf")), le(byte(2), uint32(0x0006800f), uint32(1), []byte("x"), uint16(7), rendering(1), title("b"), content("y"))...),

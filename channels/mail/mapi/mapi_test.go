@@ -95,3 +95,36 @@ func TestNameOfAttachment(t *testing.T) {
 		}
 	}
 }
+
+func TestAttachmentAsPart(t *testing.T) {
+	text := func(id uint16, s string) mapi.Property {
+		return mapi.Property{ID: id, Type: mapi.TypeString8, Value: []byte(s)}
+	}
+	number := func(id uint16, n byte) mapi.Property {
+		return mapi.Property{ID: id, Type: mapi.TypeInt32, Value: []byte{n, 0, 0, 0}}
+	}
+	for _, tc := range []struct {
+		name string
+		set  []mapi.Property
+		want core.Part
+	}{
+		{"nothing known", nil, core.Part{}},
+		{"type with parameters", []mapi.Property{text(mapi.AttachType, " Text/Plain; charset=utf-8")}, core.Part{Type: "text/plain"}},
+		{"blank name", []mapi.Property{text(mapi.AttachLongFilename, "  "), text(mapi.AttachFilename, " a.pdf ")}, core.Part{Name: "a.pdf"}},
+		{"Content-ID in brackets", []mapi.Property{text(mapi.AttachContentID, " <a@b> ")}, core.Part{ContentID: "a@b"}},
+		{"shown in the text", []mapi.Property{number(mapi.AttachFlags, 4)}, core.Part{Inline: true}},
+		{"other flags", []mapi.Property{number(mapi.AttachFlags, 3)}, core.Part{}},
+		{"hidden", []mapi.Property{number(mapi.AttachHidden, 1)}, core.Part{Inline: true}},
+		{"disposition", []mapi.Property{text(mapi.AttachDisposition, "Inline; x=y")}, core.Part{Inline: true}},
+		{"properties of others", []mapi.Property{text(0x0037, "subject"), number(0x0e20, 7)}, core.Part{}},
+	} {
+		var a mapi.Attachment
+		for _, p := range tc.set {
+			a.Set(p, 1252)
+		}
+		tc.want.Via, tc.want.Depth = core.ViaTNEF, 2
+		if got := a.Part(core.ViaTNEF, 2, nil); got != tc.want {
+			t.Errorf("%s: %+v, want %+v", tc.name, got, tc.want)
+		}
+	}
+}

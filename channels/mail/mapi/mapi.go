@@ -102,7 +102,8 @@ func (a *Attachment) Set(p Property, c Codepage) {
 	case AttachLongFilename, AttachFilename, AttachTransportName, DisplayName:
 		a.Name(p.ID, p.Text(c))
 	case AttachType:
-		a.kind = strings.ToLower(strings.TrimSpace(p.Text(c)))
+		kind, _, _ := strings.Cut(p.Text(c), ";")
+		a.kind = strings.ToLower(strings.TrimSpace(kind))
 	case AttachContentID:
 		a.cid = strings.Trim(strings.TrimSpace(p.Text(c)), "<>")
 	case AttachMethod:
@@ -121,7 +122,15 @@ func (a *Attachment) Name(id uint16, name string) {
 	if a.names == nil {
 		a.names = map[uint16]string{}
 	}
-	a.names[id] = name
+	a.names[id] = strings.TrimSpace(name)
+}
+
+// Object notes that the attachment is an OLE object, which stands in the text, and the
+// name of the file put in as a whole that it is; "" if it is none.
+func (a *Attachment) Object(file string) {
+	if a.inline = file == ""; file != "" {
+		a.Name(AttachLongFilename, file)
+	}
 }
 
 // Part is the attachment as a part with that content.

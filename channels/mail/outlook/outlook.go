@@ -1,9 +1,8 @@
 // Package outlook owns the reading of messages saved by Outlook (.msg, MS-OXMSG), with
-// the compound file they are kept in (MS-CFB).
+// the messages embedded in them.
 package outlook
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"vaguemestre/channels/mail/compound"
 	"vaguemestre/channels/mail/mapi"
 	"vaguemestre/core"
 )
@@ -24,14 +24,13 @@ var (
 
 // Begins reports whether prefix, of eight bytes or more, is how a .msg begins. Other
 // compound files (.doc, .xls) begin so too: Open tells them apart.
-func Begins(prefix []byte) bool {
-	return bytes.HasPrefix(prefix, []byte{0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1})
-}
+func Begins(prefix []byte) bool { return compound.Begins(prefix) }
 
 // Open hands the files attached to an Outlook message to each, in order, also those of
 // messages embedded in it, down to maxDepth of them one in another. The text of a message
 // is no file. Depth counts the embedded messages around a part: 0 in the message itself.
 //
+// Of an OLE object in its text the file it was made of is given, if it was made of one.
 // A signed or encrypted message holds one file, the MIME entity it was sent as, whose
 // type says so: multipart/signed or application/pkcs7-mime.
 //
@@ -42,13 +41,11 @@ func Begins(prefix []byte) bool {
 // that parts may be missing: it wraps ErrBroken, also when data is no message at all, or
 // ErrDeep.
 func Open(data []byte, maxDepth int, each func(core.Part) error) error {
-	c, ok := openCompound(data)
+	c, root, ok := compound.Open(data)
 	if !ok {
 		return fmt.Errorf("%w: no compound file", ErrBroken)
 	}
-	r := reader{compound: c, maxDepth: maxDepth, each: each}
-	root, _ := c.entry(0)
-	c.seen[0] = true
+	r := reader{File: c, maxDepth: maxDepth, each: each}
 	if err := r.message(root, 0, topHeader, 0); err != nil {
 		return err
 	}
@@ -57,7 +54,7 @@ func Open(data []byte, maxDepth int, each func(core.Part) error) error {
 
 // reader is one Open under way.
 type reader struct {
-	*compound
+	*compound.File
 	maxDepth int
 	each     func(core.Part) error
 	fault    error // the first fault met
@@ -71,10 +68,10 @@ func (r *reader) broken(what string) {
 
 // Names of the entries that make a message (MS-OXMSG §2), in lower case.
 const (
-	propertiesName  = "__properties_version1.0"
-	attachmentName  = "__attach_version1.0_#"
-	propertyName    = "__substg1.0_"
-	messageProperty = "__substg1.0_3701000d" // a storage: a message or an OLE object
+	propertiesName = "__properties_version1.0"
+	attachmentName = "__attach_version1.0_#"
+	propertyName   = "__substg1.0_"
+	objectName     = "__substg1.0_3701000d" // a storage: a message or an OLE object
 )
 
 // Bytes before the properties of fixed size, by what they belong to.
@@ -87,27 +84,39 @@ const (
 // attachment is where an attachment stands.
 type attachment struct {
 	number  uint64
-	storage entry
+	storage compound.Entry
 }
+
+// maxAttachments is how many attachments of one message are looked at: a list of them is
+// held in memory.
+const maxAttachments = 10_000
 
 // message reads the message in a storage, depth embedded messages down, whose texts are
 // in codepage c unless it says otherwise. Its error is one of each.
-func (r *reader) message(storage entry, depth, header int, c mapi.Codepage) error {
+func (r *reader) message(storage compound.Entry, depth, header int, c mapi.Codepage) error {
 	var attachments []attachment
-	var properties, class entry
+	var properties, class compound.Entry
 	found := false
-	r.children(storage, func(e entry) {
-		name, isAttachment := strings.CutPrefix(e.name, attachmentName)
+	whole := r.Children(storage, func(e compound.Entry) {
+		name, isAttachment := strings.CutPrefix(e.Name, attachmentName)
 		switch {
-		case e.name == propertiesName:
+		case e.Name == propertiesName:
 			properties, found = e, true
-		case isAttachment && e.kind == typeStorage:
+		case isAttachment && e.IsStorage():
+			found = true
+			if len(attachments) == maxAttachments {
+				r.broken("too many attachments")
+				return
+			}
 			n, _ := strconv.ParseUint(name, 16, 32)
-			attachments, found = append(attachments, attachment{n, e}), true
-		case strings.HasPrefix(e.name, propertyName+"001a"): // message class
+			attachments = append(attachments, attachment{n, e})
+		case strings.HasPrefix(e.Name, propertyName+"001a"): // message class
 			class = e
 		}
 	})
+	if !whole {
+		r.broken("directory damaged")
+	}
 	if !found {
 		r.broken("no message in it")
 		return nil
@@ -128,7 +137,7 @@ func (r *reader) message(storage entry, depth, header int, c mapi.Codepage) erro
 	}
 	slices.SortStableFunc(attachments, func(a, b attachment) int { return int(int64(a.number) - int64(b.number)) })
 	kind := ""
-	if class.kind == typeStream && len(attachments) == 1 {
+	if class.IsStream() && len(attachments) == 1 {
 		kind = signedType(r.property(class).Text(c))
 	}
 	for _, a := range attachments {
@@ -153,27 +162,30 @@ func signedType(class string) string {
 
 // attachment reads one attachment: a file, or the files of an embedded message. Kind is
 // its type if it says none.
-func (r *reader) attachment(storage entry, depth int, c mapi.Codepage, kind string) error {
+func (r *reader) attachment(storage compound.Entry, depth int, c mapi.Codepage, kind string) error {
 	var a mapi.Attachment
-	var properties, content, object entry
-	r.children(storage, func(e entry) {
+	var properties, content, object compound.Entry
+	whole := r.Children(storage, func(e compound.Entry) {
 		switch {
-		case e.name == propertiesName:
+		case e.Name == propertiesName:
 			properties = e
-		case e.name == messageProperty && e.kind == typeStorage:
+		case e.Name == objectName && e.IsStorage():
 			object = e
-		case e.name == propertyName+"37010102" && e.kind == typeStream:
+		case e.Name == propertyName+"37010102" && e.IsStream():
 			content = e
-		case e.kind == typeStream:
-			if id, _, ok := propertyTag(e.name); ok && mapi.OfAttachment(id) {
+		case e.IsStream():
+			if id, _, ok := propertyTag(e.Name); ok && mapi.OfAttachment(id) {
 				a.Set(r.property(e), c)
 			}
 		}
 	})
+	if !whole {
+		r.broken("directory damaged")
+	}
 	r.fixed(properties, attachmentHeader, func(p mapi.Property) { a.Set(p, c) })
 	switch {
-	case content.size > 0:
-		body, ok := r.stream(content)
+	case content.Size > 0:
+		body, ok := r.Stream(content)
 		if !ok {
 			r.broken("content of an attachment missing")
 			return nil
@@ -183,7 +195,14 @@ func (r *reader) attachment(storage entry, depth int, c mapi.Codepage, kind stri
 			part.Type = kind
 		}
 		return r.each(part)
-	case object.kind == typeStorage && a.Method != mapi.MethodOLE:
+	case object.IsStorage() && a.Method == mapi.MethodOLE:
+		name, body, ok := r.Object(object)
+		if !ok {
+			return nil
+		}
+		a.Object(c.Text(name))
+		return r.each(a.Part(core.ViaMSG, depth, body))
+	case object.IsStorage():
 		if depth >= r.maxDepth {
 			if r.fault == nil {
 				r.fault = ErrDeep
@@ -206,10 +225,10 @@ func propertyTag(name string) (id, kind uint16, ok bool) {
 }
 
 // property reads the property in a stream, of a long one the beginning.
-func (r *reader) property(e entry) mapi.Property {
-	id, kind, _ := propertyTag(e.name)
+func (r *reader) property(e compound.Entry) mapi.Property {
+	id, kind, _ := propertyTag(e.Name)
 	p := mapi.Property{ID: id, Type: kind}
-	body, ok := r.stream(e)
+	body, ok := r.Stream(e)
 	if !ok {
 		r.broken("property missing")
 		return p
@@ -220,12 +239,12 @@ func (r *reader) property(e entry) mapi.Property {
 
 // fixed hands the properties of fixed size to set, from the stream that holds them
 // behind a header.
-func (r *reader) fixed(properties entry, header int, set func(mapi.Property)) {
-	if properties.kind != typeStream {
+func (r *reader) fixed(properties compound.Entry, header int, set func(mapi.Property)) {
+	if !properties.IsStream() {
 		r.broken("properties missing")
 		return
 	}
-	body, ok := r.stream(properties)
+	body, ok := r.Stream(properties)
 	if !ok {
 		r.broken("properties missing")
 		return

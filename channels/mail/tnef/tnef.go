@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"vaguemestre/channels/mail/compound"
 	"vaguemestre/channels/mail/mapi"
 	"vaguemestre/core"
 )
@@ -28,7 +29,8 @@ func Begins(prefix []byte) bool { return bytes.HasPrefix(prefix, signature) }
 // file. Depth counts the embedded messages around a part: 0 in the container itself.
 //
 // Names, types and Content-IDs are UTF-8 without NUL; a part is never empty, and all
-// together are not larger than data, of which they are slices: data must not change.
+// together are not larger than data, which must not change meanwhile. Of an OLE object
+// the file it was made of is given, if it was made of one, else the object.
 //
 // An error of each ends the reading and is returned as it is. Otherwise the error says
 // that parts may be missing or damaged: it wraps ErrBroken or ErrDeep.
@@ -53,15 +55,16 @@ func (r *reader) broken(what string) {
 	}
 }
 
-// Attributes that are read (MS-OXTNEF §2.1.3.3), each with its type in the upper half.
+// Attributes that are read (MS-OXTNEF §2.1.3.3), without their types, which say nothing
+// more and are not always right.
 const (
-	attOEMCodepage       = 0x00069007
-	attMessageProperties = 0x00069003
-	attRendering         = 0x00069002 // begins an attachment
-	attTitle             = 0x00018010
-	attData              = 0x0006800f
-	attTransportName     = 0x00069001
-	attProperties        = 0x00069005
+	attOEMCodepage       = 0x9007
+	attMessageProperties = 0x9003
+	attRendering         = 0x9002 // begins an attachment
+	attTitle             = 0x8010
+	attData              = 0x800f
+	attTransportName     = 0x9001
+	attProperties        = 0x9005
 )
 
 // container reads one winmail.dat, depth embedded messages down. Its error is one of each.
@@ -85,7 +88,7 @@ func (r *reader) container(data []byte, depth int) error {
 
 // attribute is one item of a container.
 type attribute struct {
-	id   uint32
+	id   uint16
 	data []byte
 }
 
@@ -98,15 +101,16 @@ const (
 // attribute takes the next attribute from b. It reports false at the end, and when what
 // follows is none.
 func (r *reader) attribute(b []byte) (attribute, []byte, bool) {
-	if len(bytes.Trim(b[:min(len(b), maxTail+1)], "\x00 \t\r\n")) == 0 && len(b) <= maxTail {
-		return attribute{}, nil, false
-	}
 	const head, tail = 9, 2
-	if len(b) < head || b[0] != levelMessage && b[0] != levelAttachment {
+	switch {
+	case len(b) > 0 && (b[0] == levelMessage || b[0] == levelAttachment) && len(b) >= head:
+	case len(bytes.Trim(b, "\x00 \t\r\n")) == 0: // programs that carry mail add some
+		return attribute{}, nil, false
+	default:
 		r.broken("no attribute where one should be")
 		return attribute{}, nil, false
 	}
-	id, size := binary.LittleEndian.Uint32(b[1:]), uint64(binary.LittleEndian.Uint32(b[5:]))
+	id, size := binary.LittleEndian.Uint16(b[1:]), uint64(binary.LittleEndian.Uint32(b[5:]))
 	if size > uint64(len(b)-head) {
 		r.broken("attribute cut short")
 		return attribute{}, nil, false
@@ -121,10 +125,6 @@ func (r *reader) attribute(b []byte) (attribute, []byte, bool) {
 	}
 	return attribute{id, data}, rest[tail:], true
 }
-
-// maxTail is how many empty bytes may follow the last attribute: programs that carry
-// mail add some.
-const maxTail = 16
 
 // sum is the checksum of an attribute.
 func sum(data []byte) uint16 {
@@ -202,7 +202,8 @@ func (m *message) setAttachment(p mapi.Property) {
 }
 
 // deliver hands out the attachment that has been read, if there is one: the files of an
-// embedded message, or a content.
+// embedded message, or a content. Beside an object its attData holds a drawing of it, or
+// a sentence for programs that know no better.
 func (m *message) deliver() error {
 	done := *m
 	m.open, m.attachment, m.data, m.value, m.object = false, mapi.Attachment{}, nil, nil, nil
@@ -213,21 +214,26 @@ func (m *message) deliver() error {
 	if bytes.Equal(kind, kindMessage) || Begins(object) {
 		return m.embedded(object)
 	}
-	content := object
-	for _, c := range [][]byte{done.value, done.data} {
-		if len(c) > 0 {
-			content = c
+	if c, root, ok := compound.Open(object); ok && bytes.Equal(kind, kindStorage) {
+		if name, content, ok := c.Object(root); ok {
+			done.attachment.Object(m.codepage.Text(name))
+			return m.each(done.attachment.Part(core.ViaTNEF, m.depth, content))
 		}
 	}
-	if len(content) == 0 {
-		return nil
+	for _, content := range [][]byte{object, done.value, done.data} {
+		if len(content) > 0 {
+			return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
+		}
 	}
-	return m.each(done.attachment.Part(core.ViaTNEF, m.depth, bytes.NewReader(content)))
+	return nil
 }
 
-// kindMessage is what stands before an embedded message: IID_IMessage. Other objects
-// have other kinds, as long.
-var kindMessage = []byte{0x07, 0x03, 0x02, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+// What stands before an object: IID_IMessage before an embedded message, IID_IStorage
+// before an OLE object; other kinds are as long.
+var (
+	kindMessage = []byte{0x07, 0x03, 0x02, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+	kindStorage = []byte{0x0b, 0, 0, 0, 0, 0, 0, 0, 0xc0, 0, 0, 0, 0, 0, 0, 0x46}
+)
 
 const guidSize = 16
 

@@ -13,6 +13,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"vaguemestre/channels/mail/compound/compoundtest"
 	"vaguemestre/channels/mail/tnef"
 	"vaguemestre/core"
 )
@@ -53,6 +54,8 @@ func TestOpen(t *testing.T) {
 		{"only a text", container(attribute(1, 0x0002800c, []byte("Bonjour\x00")), attribute(1, 0x00069003, block(binaryOf(0x1009, 0x0102, []byte("compressed RTF")), binaryOf(0x1013, 0x0102, []byte("<p>Bonjour"))))), nil, nil},
 		{"legacy attributes", container(codepage(1252), rendering(1), title("re\xe7u.pdf"), content("%PDF")),
 			[]file{{name: "reçu.pdf", content: "%PDF"}}, nil},
+		{"attributes without their types", container(attribute(2, 0x9002, nil), attribute(2, 0x8010, []byte("a.pdf\x00")), attribute(2, 0x800f, []byte("one"))),
+			[]file{{name: "a.pdf", content: "one"}}, nil},
 		{"two files", container(rendering(1), title("a.pdf"), content("one"), rendering(1), title("b.pdf"), content("two")),
 			[]file{{name: "a.pdf", content: "one"}, {name: "b.pdf", content: "two"}}, nil},
 		{"long name in UTF-16", container(rendering(1), title("AVISDI~1.PDF"), content("%PDF"), mapiOf(wide(0x3707, "avis d’imposition 2025.pdf"), ansi(0x370e, "Application/PDF"))),
@@ -99,7 +102,14 @@ func TestOpen(t *testing.T) {
 			[]file{{name: "a.pdf", content: "x"}}, tnef.ErrDeep},
 		{"OLE object", container(rendering(2), title("Picture"), mapiOf(long(0x3705, 6), binaryOf(0x3701, 0x000d, le(iidStorage, []byte("\xd0\xcf\x11\xe0object"))))),
 			[]file{{name: "Picture", content: "\xd0\xcf\x11\xe0object"}}, nil},
+		{"OLE object that is a file", container(codepage(1252), rendering(2), title("Package"), mapiOf(long(0x3705, 6), binaryOf(0x3701, 0x000d, le(iidStorage, (&compoundtest.Builder{Shift: 9}).File(compoundtest.Packaged("re\xe7u.pdf", "%PDF")...))))),
+			[]file{{name: "reçu.pdf", content: "%PDF"}}, nil},
+		{"a sentence in place of an object", container(rendering(2), title("Picture"), content("This is an embedded object."), mapiOf(binaryOf(0x3701, 0x000d, le(iidStorage, []byte("\xd0\xcf\x11\xe0object"))))),
+			[]file{{name: "Picture", content: "\xd0\xcf\x11\xe0object"}}, nil},
+		{"a sentence in place of a message", container(rendering(1), title("message"), content("This is an embedded message."), mapiOf(binaryOf(0x3701, 0x000d, le(iidMessage, container(rendering(1), title("a"), content("x")))))),
+			[]file{{name: "a", depth: 1, content: "x"}}, nil},
 		{"blank lines after it", append(container(rendering(1), title("a"), content("x")), "\r\n\r\n"...), []file{{name: "a", content: "x"}}, nil},
+		{"zeros after it", append(container(rendering(1), title("a"), content("x")), make([]byte, 1000)...), []file{{name: "a", content: "x"}}, nil},
 		{"not a winmail.dat", []byte("Bonjour, voici mon justificatif"), nil, tnef.ErrBroken},
 		{"nothing", nil, nil, tnef.ErrBroken},
 		{"wrong checksum", append(container(rendering(1), title("a.pdf")), le(byte(2), uint32(0x0006800f), uint32(1), []byte("x"), uint16(7), rendering(1), title("b"), content("y"))...),

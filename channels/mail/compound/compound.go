@@ -1,16 +1,20 @@
-package outlook
+// Package compound owns the reading of compound files (MS-CFB), the small file systems
+// in which Outlook keeps a message and an OLE object its content.
+package compound
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 )
 
-// compound is a compound file (MS-CFB): a small file system of storages and streams,
-// whose sectors are chained by a table. Nothing in it is believed: a sector may be
-// missing, a chain may go round, and two streams may claim the same sectors. So every
-// chain is followed for as many sectors as the file has at most, every directory entry is
-// visited once, and all streams together may not be larger than the file.
-type compound struct {
+// File is a compound file: storages that hold storages and streams, whose sectors are
+// chained by a table. Nothing in it is believed: a sector may be missing, a chain may go
+// round, and two streams may claim the same sectors. So every chain is followed for as
+// many sectors as the file has at most, every directory entry is visited once, and all
+// streams together may not be larger than the file. Beside the bytes of the file, which
+// must not change, it holds some 2 % of their size.
+type File struct {
 	data      []byte
 	shift     uint     // a sector is 1<<shift bytes
 	count     int      // sectors in the file
@@ -37,20 +41,26 @@ const (
 	typeRoot    = 5
 )
 
-// openCompound reads the header; it reports false if data is no compound file.
-func openCompound(data []byte) (*compound, bool) {
+// Begins reports whether prefix, of eight bytes or more, is how a compound file begins.
+func Begins(prefix []byte) bool {
+	return bytes.HasPrefix(prefix, []byte{0xd0, 0xcf, 0x11, 0xe0, 0xa1, 0xb1, 0x1a, 0xe1})
+}
+
+// Open reads the header and gives the storage that holds all others. It reports false
+// if data is no compound file.
+func Open(data []byte) (*File, Entry, bool) {
 	if !Begins(data) || len(data) < headerSize {
-		return nil, false
+		return nil, Entry{}, false
 	}
 	field := func(at int) uint32 { return binary.LittleEndian.Uint32(data[at:]) }
-	c := &compound{
+	c := &File{
 		data:   data,
 		shift:  uint(binary.LittleEndian.Uint16(data[30:])),
 		long:   binary.LittleEndian.Uint16(data[26:]) > 3,
 		budget: uint64(len(data)),
 	}
 	if c.shift != 9 && c.shift != 12 {
-		return nil, false
+		return nil, Entry{}, false
 	}
 	c.count = max(0, (len(data)-1)>>c.shift) // the header takes one; the last may be cut short
 	c.readFAT(field(68))
@@ -59,17 +69,18 @@ func openCompound(data []byte) (*compound, bool) {
 	c.seen = make([]bool, len(c.directory)<<c.shift/entrySize)
 	root, ok := c.entry(0)
 	if !ok || root.kind != typeRoot {
-		return nil, false
+		return nil, Entry{}, false
 	}
+	c.seen[0] = true
 	c.mini = c.chain(root.start)
-	return c, true
+	return c, root, true
 }
 
 // readFAT lists the sectors of the FAT: those in the header, then those in the chain
 // of sectors that begins at next.
-func (c *compound) readFAT(next uint32) {
+func (c *File) readFAT(next uint32) {
 	perSector := 1 << c.shift / 4
-	list, more := c.data[76:76+headerFATs*4], false
+	list := c.data[76 : 76+headerFATs*4]
 	for range c.count + 1 {
 		for ; len(list) >= 4; list = list[4:] {
 			if len(c.fat)*perSector >= c.count {
@@ -77,10 +88,7 @@ func (c *compound) readFAT(next uint32) {
 			}
 			c.fat = append(c.fat, binary.LittleEndian.Uint32(list))
 		}
-		if more = next < maxRegular; !more {
-			return
-		}
-		sector := c.sector(next)
+		sector := c.sector(next) // none for what is no number of a sector
 		if len(sector) < 1<<c.shift {
 			return
 		}
@@ -89,7 +97,7 @@ func (c *compound) readFAT(next uint32) {
 }
 
 // sector is the content of a sector: short if the file ends in it, empty if before.
-func (c *compound) sector(n uint32) []byte {
+func (c *File) sector(n uint32) []byte {
 	at := (uint64(n) + 1) << c.shift
 	if at >= uint64(len(c.data)) {
 		return nil
@@ -98,7 +106,7 @@ func (c *compound) sector(n uint32) []byte {
 }
 
 // miniSector is the content of a mini sector, likewise.
-func (c *compound) miniSector(n uint32) []byte {
+func (c *File) miniSector(n uint32) []byte {
 	i, at := uint64(n)<<miniShift>>c.shift, uint64(n)<<miniShift&(1<<c.shift-1)
 	if i >= uint64(len(c.mini)) {
 		return nil
@@ -111,7 +119,7 @@ func (c *compound) miniSector(n uint32) []byte {
 }
 
 // next is what follows sector n in the chains that table holds.
-func (c *compound) next(table []uint32, n uint32) uint32 {
+func (c *File) next(table []uint32, n uint32) uint32 {
 	i := uint64(n) << 2
 	if i>>c.shift >= uint64(len(table)) {
 		return endOfChain
@@ -124,7 +132,7 @@ func (c *compound) next(table []uint32, n uint32) uint32 {
 }
 
 // chain lists the sectors from start on.
-func (c *compound) chain(start uint32) []uint32 {
+func (c *File) chain(start uint32) []uint32 {
 	var list []uint32
 	for n := start; n < maxRegular && len(list) < c.count; n = c.next(c.fat, n) {
 		list = append(list, n)
@@ -132,38 +140,45 @@ func (c *compound) chain(start uint32) []uint32 {
 	return list
 }
 
-// entry is one storage or stream.
-type entry struct {
-	name               string // in lower case; "" if not plain ASCII
+// Entry is one storage or stream; its zero value is neither.
+type Entry struct {
+	Name string // in lower case; "" if not plain ASCII
+	Size uint64 // of a stream, as it says itself
+
 	kind               byte
 	left, right, child uint32
 	start              uint32
-	size               uint64
 }
 
+// IsStorage reports whether e holds other entries.
+func (e Entry) IsStorage() bool { return e.kind == typeStorage }
+
+// IsStream reports whether e has content, which may be empty.
+func (e Entry) IsStream() bool { return e.kind == typeStream }
+
 // entry reads a directory entry.
-func (c *compound) entry(i uint32) (entry, bool) {
+func (c *File) entry(i uint32) (Entry, bool) {
 	at := uint64(i) * entrySize
 	if at>>c.shift >= uint64(len(c.directory)) {
-		return entry{}, false
+		return Entry{}, false
 	}
 	b := c.sector(c.directory[at>>c.shift])
 	if at &= 1<<c.shift - 1; at+entrySize > uint64(len(b)) {
-		return entry{}, false
+		return Entry{}, false
 	}
 	b = b[at : at+entrySize]
 	field := func(at int) uint32 { return binary.LittleEndian.Uint32(b[at:]) }
-	e := entry{
-		name:  entryName(b[:64]),
+	e := Entry{
+		Name:  entryName(b[:64]),
 		kind:  b[66],
 		left:  field(68),
 		right: field(72),
 		child: field(76),
 		start: field(116),
-		size:  uint64(field(120)),
+		Size:  uint64(field(120)),
 	}
 	if c.long {
-		e.size = binary.LittleEndian.Uint64(b[120:])
+		e.Size = binary.LittleEndian.Uint64(b[120:])
 	}
 	return e, true
 }
@@ -187,22 +202,24 @@ func entryName(b []byte) string {
 	return string(name[:n])
 }
 
-// children hands the entries in a storage to each, in the order of their names. An
-// entry that was visited before is passed over.
-func (c *compound) children(storage entry, each func(entry)) {
+// Children hands the entries in a storage to each, in the order of their names. It
+// reports false if some are missing, or were visited before and are passed over.
+func (c *File) Children(storage Entry, each func(Entry)) bool {
 	type visit struct {
 		i   uint32
 		all bool // its left side was visited
 	}
+	whole := true
 	stack := []visit{{i: storage.child}}
 	for len(stack) > 0 {
 		v := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
-		if v.i == noEntry || !v.all && (uint64(v.i) >= uint64(len(c.seen)) || c.seen[v.i]) {
+		if v.i == noEntry || v.i == 0 { // some programs write the root for none
 			continue
 		}
 		e, ok := c.entry(v.i)
-		if !ok {
+		if !ok || !v.all && c.seen[v.i] {
+			whole = false
 			continue
 		}
 		if v.all {
@@ -213,27 +230,28 @@ func (c *compound) children(storage entry, each func(entry)) {
 		c.seen[v.i] = true
 		stack = append(stack, visit{v.i, true}, visit{i: e.left})
 	}
+	return whole
 }
 
-// stream gives the content of e. It reports false if not all of it is there, or if the
+// Stream gives the content of e. It reports false if not all of it is there, or if the
 // streams given so far and this one would be larger than the file.
-func (c *compound) stream(e entry) (io.Reader, bool) {
-	if e.kind != typeStream || e.size > c.budget {
+func (c *File) Stream(e Entry) (io.Reader, bool) {
+	if e.kind != typeStream || e.Size > c.budget {
 		return nil, false
 	}
-	s := stream{c: c, next: e.start, left: e.size, mini: e.size < miniCutoff}
+	s := stream{c: c, next: e.start, left: e.Size, mini: e.Size < miniCutoff}
 	for trial := s; trial.left > 0; {
 		if !trial.advance() {
 			return nil, false
 		}
 	}
-	c.budget -= e.size
+	c.budget -= e.Size
 	return &s, true
 }
 
 // stream reads a stream sector by sector.
 type stream struct {
-	c     *compound
+	c     *File
 	next  uint32 // sector
 	left  uint64 // bytes in it and after
 	mini  bool

@@ -188,19 +188,21 @@ func TestErrorOfEachEndsTheWalk(t *testing.T) {
 // TestReadingErrorIsTold checks that a message that cannot be read to its end is not
 // taken for a short one, wherever it breaks off.
 func TestReadingErrorIsTold(t *testing.T) {
-	raw, err := os.ReadFile("testdata/outlook-forward-as-attachment.eml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	broken := errors.New("broken")
-	for n := range raw {
-		r := io.MultiReader(bytes.NewReader(raw[:n]), failing{broken})
-		_, err := mail.Splitter{}.Split(t.Context(), r, func(p core.Part) error {
-			_, err := io.Copy(io.Discard, p.Body)
-			return err
-		})
-		if !errors.Is(err, broken) {
-			t.Fatalf("broken off at byte %d: error %v", n, err)
+	for _, name := range []string{"outlook-forward-as-attachment", "winmail-dat", "pictures-in-html", "uuencode-in-text", "encoded-multipart", "signed-opaque"} {
+		raw, err := os.ReadFile("testdata/" + name + ".eml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := errors.New("broken")
+		for n := range raw {
+			r := io.MultiReader(bytes.NewReader(raw[:n]), failing{broken})
+			_, err := mail.Splitter{}.Split(t.Context(), r, func(p core.Part) error {
+				_, err := io.Copy(io.Discard, p.Body)
+				return err
+			})
+			if !errors.Is(err, broken) {
+				t.Fatalf("%s broken off at byte %d: error %v", name, n, err)
+			}
 		}
 	}
 }

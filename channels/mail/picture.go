@@ -9,6 +9,7 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
+	"math"
 	"net/url"
 	"path"
 	"regexp"
@@ -93,7 +94,7 @@ func (p *pictures) judge(f *file, head []byte) string {
 	}
 	prefix, _ := io.ReadAll(io.LimitReader(f.Body, maxPrefix)) // a reading error shows again
 	f.Body = io.MultiReader(bytes.NewReader(prefix), f.Body)
-	v := view{sight: s, shown: shown, whole: len(prefix) < maxPrefix, size: len(prefix), name: strings.ToLower(f.Name)}
+	v := view{sight: s, shown: shown, whole: len(prefix) < maxPrefix, size: len(prefix), name: strings.ToLower(f.Name), id: strings.ToLower(f.ContentID)}
 	v.w, v.h = measured(prefix)
 	v.drawn = f.Type == "image/svg+xml" || strings.HasSuffix(v.name, ".svg")
 	v.photo = f.Type == "image/jpeg" || bytes.HasPrefix(head, []byte("\xff\xd8"))
@@ -149,46 +150,70 @@ const (
 	dot         = 3   // nothing can be seen in it
 	iconSide    = 160 // longer side of an icon
 	iconShown   = 64  // longer side at which an icon is shown, whatever it has
+	logoShown   = 160 // and a logo
 	legibleSide = 400 // shorter side from which a document can be read…
 	legibleLong = 600 // …if the longer has this
 	bannerRatio = 3   // …and it is not so much longer than the other
 )
+
+// maxUnknown is the longest picture of unknown size, in bytes, that may be a logo.
+const maxUnknown = 20 << 10
 
 // view is all that is known of a picture that stands in the text.
 type view struct {
 	sight
 	shown, whole, again, drawn, photo bool
 	w, h, size                        int
-	name                              string
+	name, id                          string // of the file, and Content-ID
 }
 
 func (v view) aside() string {
 	long, short := max(v.w, v.h), min(v.w, v.h)
-	known := long > 0
-	tiny := v.width >= 0 && v.height >= 0 && max(v.width, v.height) <= iconShown
-	named := v.alt + " " + v.link + " " + v.name
+	known, seen := long > 0, v.seenAt()
+	isSocial := social.MatchString(v.link + " " + v.called())
 	switch {
 	case known && short <= dot:
 		return core.AsidePixel
-	case known && short >= legibleSide && long >= legibleLong && long < bannerRatio*short && !tiny:
-		return ""
-	case !known && !v.drawn && (!v.whole || v.size > 20<<10):
-		return ""
-	case v.shown && (tiny || known && long <= iconSide) && social.MatchString(named):
+	case v.shown && isSocial && (seen <= iconShown || known && long <= iconSide):
 		return core.AsideIcon
+	case known && short >= legibleSide && long >= legibleLong && long < bannerRatio*short && (seen > logoShown || !v.signature && !v.decorative()):
+		return ""
+	case !known && !v.drawn && (!v.whole || v.size > maxUnknown):
+		return ""
 	case v.weight(long, short) >= enough:
 		return core.AsideLogo
 	}
 	return ""
 }
 
+// seenAt is the longer side, in pixels, at which the text shows the picture; as large as
+// can be when it does not say.
+func (v view) seenAt() int {
+	width, height := v.width, v.height
+	switch {
+	case width < 0 && height < 0, v.w == 0 && min(width, height) < 0:
+		return math.MaxInt
+	case height < 0:
+		height = v.h * width / v.w
+	case width < 0:
+		width = v.w * height / v.h
+	}
+	return max(width, height)
+}
+
+// called is all the names of the picture.
+func (v view) called() string { return v.name + " " + v.id + " " + v.alt }
+
+func (v view) decorative() bool { return decorative.MatchString(v.called()) }
+
 // enough is the weight of evidence at which a picture is taken for a logo.
 const enough = 3
 
 // weight adds up what speaks for a logo, and takes off what speaks for a picture that
-// was pasted to be read.
+// was put there to be read. Without a known size, long and short are 0.
 func (v view) weight(long, short int) int {
-	w := 0
+	known := long > 0
+	weight := 0
 	for _, e := range []struct {
 		holds bool
 		weigh int
@@ -198,22 +223,22 @@ func (v view) weight(long, short int) int {
 		{v.signature, 2},
 		{strings.HasPrefix(v.link, "http") || strings.HasPrefix(v.link, "mailto:"), 2},
 		{v.again, 2},
-		{decorative.MatchString(v.name + " " + v.alt), 2},
+		{v.decorative(), 2},
 		{numbered.MatchString(v.name), 1}, // the names Outlook gives, to what is pasted too
-		{long > 0 && long <= 400, 1},
-		{long > 0 && long <= 200, 1},
-		{long*2 >= short*5, 1},
-		{long >= short*4 && short <= 250, 1},
-		{v.height >= 0 && v.height <= 100 && v.width <= 300, 1},
+		{known && long <= 400, 1},
+		{known && long <= 200, 1},
+		{known && long*2 >= short*5, 1},
+		{known && long >= short*4 && short <= 250, 1},
+		{v.seenAt() <= logoShown, 1},
 		{short >= 250 && long >= 400, -1},
 		{v.photo && v.h > v.w && long >= 300, -1}, // a portrait
 		{camera.MatchString(v.name), -2},
 	} {
-		if e.holds && (long > 0 || e.weigh != 1 || v.shown) {
-			w += e.weigh
+		if e.holds {
+			weight += e.weigh
 		}
 	}
-	return w
+	return weight
 }
 
 // Words by which pictures are known.

@@ -25,6 +25,8 @@ func drawn(name string, width, height int) []byte {
 	}
 	var b bytes.Buffer
 	switch {
+	case width == 0:
+		return []byte("\x89PNG\r\n\x1a\nbroken")
 	case strings.HasSuffix(name, ".gif"):
 		_ = gif.Encode(&b, img, nil) // to memory: no error
 	case strings.HasSuffix(name, ".jpg"), strings.HasSuffix(name, ".jpeg"):
@@ -94,6 +96,12 @@ func TestSignaturesAreSetAside(t *testing.T) {
 			[]shownPart{{"facebook.png", 64, 64, "inline", "f", icon}, {"icone-instagram.gif", 30, 30, "inline", "i", icon}, {"YouTube.png", 128, 90, "", "y", icon}}},
 		{"large social icon, shown small", `<a href="https://www.instagram.com/x"><img src="cid:i" width=20 height=20></a>`,
 			[]shownPart{{"insta.png", 1080, 1080, "inline", "i", icon}}},
+		{"large social icon, one side given", `<a href="https://x.com/ville"><img src="cid:i" width="28"></a>`,
+			[]shownPart{{"i.png", 900, 900, "inline", "i", icon}}},
+		{"logo four times as sharp as shown, in a signature", `<div id="Signature"><img src="cid:l" style="width:150px; height:100px"></div>`,
+			[]shownPart{{"image.png", 900, 600, "inline", "l", logo}}},
+		{"portal's notice, named by its Content-IDs", `<img src="cid:logo-collectivite"><img src="cid:picto_ok">`,
+			[]shownPart{{"a.png", 350, 240, "inline", "logo-collectivite", logo}, {"b.png", 60, 60, "inline", "picto_ok", logo}}},
 		{"bank's notice: logo, spacer, pixel", `<img src="cid:l" alt="Ma Banque"><img src="cid:s"><img src="cid:p" width="1" height="1">`,
 			[]shownPart{{"logo_banque.gif", 220, 70, "inline", "l", logo}, {"spacer.gif", 600, 1, "inline", "s", pixel}, {"open.gif", 1, 1, "inline", "p", pixel}}},
 		{"provider's notice: header, pictograms", `<img src="cid:h" width="640"><img src="cid:a"><img src="cid:b">`,
@@ -128,6 +136,9 @@ func TestPicturesMeantAreKept(t *testing.T) {
 		{"Outlook, scan beside a logo", `<img src="cid:image001.png@1"><img src="cid:image002.jpg@1">`,
 			[]shownPart{{"image001.png", 150, 60, "inline", "image001.png@1", core.AsideLogo}, {"image002.jpg", 900, 1200, "inline", "image002.jpg@1", ""}}},
 		{"scan below the signature", `<div class="moz-signature">-- <br>Camille</div><img src="cid:s">`, []shownPart{{"scan.jpg", 1240, 1754, "inline", "s", ""}}},
+		{"scan beside the signature, at its size", `<div id="Signature">Camille</div><img src="cid:s" width="600">`, []shownPart{{"image.png", 1240, 1754, "inline", "s", ""}}},
+		{"broken picture", `<img src="cid:s">`, []shownPart{{"image.png", 0, 0, "inline", "s", ""}}},
+		{"screenshot of a few lines, wide", `<img src="cid:s">`, []shownPart{{"image.png", 1400, 420, "inline", "s", ""}}},
 		{"photo linked to itself", `<a href="https://photos.test/1"><img src="cid:p"></a>`, []shownPart{{"20261103_101500.jpg", 1600, 1200, "inline", "p", ""}}},
 		{"Gmail, pasted screenshot", `<img src="cid:ii_m4" alt="image.png" width="472" height="266">`, []shownPart{{"image.png", 944, 532, "inline", "ii_m4", ""}}},
 		{"Gmail, small screenshot", `<img src="cid:ii_m4" alt="image.png">`, []shownPart{{"image.png", 380, 300, "inline", "ii_m4", ""}}},

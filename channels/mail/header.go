@@ -110,7 +110,8 @@ func (f *fields) some() bool { return len(f.first) > 0 }
 func (f *fields) begin(line []byte) (kept, whole bool) {
 	f.into = nil
 	name, value, found := bytes.Cut(line, []byte(":"))
-	key := strings.ToLower(string(bytes.TrimRight(name, " \t")))
+	bare := bytes.TrimRight(name, " \t")
+	key := strings.ToLower(string(bare))
 	if !found || !isFieldName(key) {
 		return false, false
 	}
@@ -119,16 +120,17 @@ func (f *fields) begin(line []byte) (kept, whole bool) {
 	default:
 		return false, true
 	}
+	whole = len(bare) == len(name) // a blank before the colon makes it no field, for some
 	f.into, f.name = f.first, key
 	if f.first[key] != nil {
 		f.into = f.second
 	}
 	if f.into[key] != nil { // a third
 		f.into = nil
-		return false, true
+		return false, whole
 	}
 	f.into[key] = append([]byte{}, value[:min(len(value), maxField)]...)
-	return true, true
+	return true, whole
 }
 
 // continues reports whether a line is a parameter of the field before it, of which the
@@ -173,19 +175,16 @@ func isFieldName(s string) bool {
 func (h header) fill(f *fields) header {
 	names := f.first
 	mediaType, params := parseParams(names["content-type"])
-	h.mediaType = mediaType
-	if mediaType != "" && !isMediaType(mediaType) {
-		h.mediaType = "application/octet-stream"
-		if strings.HasPrefix(mediaType, "text") {
-			h.mediaType = "text/plain"
-		}
+	h.mediaType = mediaTypeOf(mediaType)
+	if h.mediaType != mediaType && h.isMultipart() {
+		h.doubts.add(doubtTypeUnclear)
 	}
 	h.boundary = strings.TrimRight(params["boundary"].raw, " \t")
 	h.charset = token(params["charset"].raw)
 	h.protocol = token(params["protocol"].raw)
 	h.smime = token(params["smime-type"].raw)
 	disposition, more := parseParams(names["content-disposition"])
-	h.disposition = disposition
+	h.disposition = plainValue(disposition)
 	candidates := []param{more["filename"], params["name"], more["name"], params["filename"]}
 	slices.SortStableFunc(candidates, func(a, b param) int { return order(a.loose) - order(b.loose) })
 	for _, candidate := range candidates {
@@ -219,7 +218,7 @@ func (h *header) doubt(f *fields, params, more map[string]param) {
 		}
 	}
 	boundary := params["boundary"]
-	if h.isMultipart() && (boundary.again || boundary.forms()) {
+	if h.isMultipart() && (boundary.again || boundary.extended != "") { // most programs do not know the form of RFC 2231 here
 		h.doubts.add(doubtBoundaryTwice)
 	}
 	for _, structural := range []string{h.mediaType, h.boundary, h.encoding} {
@@ -241,6 +240,21 @@ func token(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
 
 // clean is a value as UTF-8, without controls.
 func clean(b []byte) string { return strings.Map(nameRune, strings.ToValidUTF8(string(b), "")) }
+
+// mediaTypeOf makes the best of a Content-Type: what is no type at all is text if it says
+// so, else it may be anything.
+func mediaTypeOf(value string) string {
+	plain := plainValue(value)
+	switch {
+	case plain == "" || isMediaType(plain):
+		return plain
+	case plain == "multipart":
+		return "multipart/mixed"
+	case strings.HasPrefix(plain, "text"):
+		return "text/plain"
+	}
+	return "application/octet-stream"
+}
 
 // isMediaType reports whether s has the form type/subtype, of visible ASCII.
 func isMediaType(s string) bool {

@@ -49,7 +49,7 @@ func (w *walk) leaf(l *lines, h header, at place) error {
 // body is the decoded content of a leaf.
 func (w *walk) body(l *lines, h header) io.Reader {
 	wide := strings.HasPrefix(h.charset, "utf-16") || strings.HasPrefix(h.charset, "utf-32") || h.charset == "ucs-2"
-	if strings.HasPrefix(h.mediaType, "text/") && h.encoding != "binary" && !wide && !decodes(h.encoding) {
+	if h.encoding != "binary" && !wide && !decodes(h.encoding) {
 		return &watched{l, &w.doubts}
 	}
 	return decoded(h.encoding, l, &w.doubts)

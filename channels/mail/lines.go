@@ -276,6 +276,12 @@ func (l *lines) fence(line []byte) (fence, bool) {
 		if after, ok := bytes.CutPrefix(after, []byte("--")); ok { // whatever was added after it
 			return fence{level: level, last: true, more: len(after) > 0}, true
 		}
+		switch after[0] { // to some programs it is a boundary line all the same
+		case 0:
+			l.doubts.add(doubtNUL)
+		case ' ', '\t':
+			l.doubts.add(doubtBoundaryLine)
+		}
 	}
 	return fence{}, false
 }

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,7 +12,7 @@ type param struct {
 	raw      string // quotes undone, nothing else
 	extended string // as UTF-8, when it was given in the form of RFC 2231
 	plain    bool   // raw was given as such, not put together from the extended form
-	again    bool   // it was given more than once, with different values
+	again    bool   // it was given more than once, with different values, or with a piece missing
 	loose    bool   // no semicolon stood before it: most programs do not see it
 }
 
@@ -26,7 +27,7 @@ type segment struct {
 	value   string
 }
 
-// parseParams takes a field such as Content-Type apart: its value in lower case and
+// parseParams takes a field such as Content-Type apart: its value in lower case, comments and all, and
 // its parameters by lower-case name, the first of a name counting. It accepts what
 // programs really send: unquoted values with blanks, quotes inside quotes, a missing
 // semicolon, an end quote that never comes.
@@ -42,7 +43,6 @@ func parseParams(field []byte) (string, map[string]param) {
 		end = 1 + strings.LastIndexAny(strings.TrimRight(s[:i], " \t"), " \t:")
 	}
 	value, rest := strings.TrimRight(s[:end], " \t:"), s[end:]
-	value, _, _ = strings.Cut(value, "(") // a comment
 	params := map[string]param{}
 	segments := map[string][]segment{}
 	for {
@@ -61,7 +61,8 @@ func parseParams(field []byte) (string, map[string]param) {
 	}
 	for name, list := range segments {
 		p := params[name]
-		p.again = p.again || slices.ContainsFunc(list, func(s segment) bool { return s.again })
+		slices.SortStableFunc(list, func(a, b segment) int { return a.n - b.n })
+		p.again = p.again || slices.ContainsFunc(list, func(s segment) bool { return s.again }) || list[len(list)-1].n != list[0].n+len(list)-1
 		p.raw, p.extended = joinSegments(list, p.raw)
 		params[name] = p
 	}
@@ -71,6 +72,22 @@ func parseParams(field []byte) (string, map[string]param) {
 	}
 	return strings.ToLower(strings.TrimSpace(value)), params
 }
+
+// comment is what stands in parentheses; one inside another is not looked for.
+var comment = regexp.MustCompile(`\([^()]*\)?`)
+
+// plainValue is the value of a field as it should have been written: without comments,
+// quotes, and blanks around a slash or after the first word.
+func plainValue(value string) string {
+	plain := strings.ReplaceAll(comment.ReplaceAllString(value, " "), `"`, "")
+	plain = strings.TrimSpace(slashes.ReplaceAllString(plain, "/"))
+	if i := strings.IndexAny(plain, " \t"); i >= 0 && strings.Contains(plain[:i], "/") {
+		plain = plain[:i]
+	}
+	return plain
+}
+
+var slashes = regexp.MustCompile(`[ \t]*/[ \t]*`)
 
 // cutName splits `name = value` at the equals sign, if s begins with such a thing.
 func cutName(s string) (name, after string, ok bool) {
@@ -153,15 +170,15 @@ func keepParam(params map[string]param, segments map[string][]segment, name, val
 	segments[base] = append(segments[base], segment{n: n, encoded: encoded, value: value})
 }
 
-// joinSegments puts a parameter together again. Its raw form counts where no charset
+// joinSegments puts a parameter together again, from its pieces in their order, whose
+// numbers some programs begin at 1. Its raw form counts where no charset
 // is wanted (a boundary); plain is the raw form found without segments, which wins
 // there as it always did before RFC 2231.
 func joinSegments(list []segment, plain string) (raw, extended string) {
-	slices.SortStableFunc(list, func(a, b segment) int { return a.n - b.n })
 	var charset string
 	var b strings.Builder
 	for i, s := range list {
-		if s.n != i {
+		if s.n != list[0].n+i {
 			break // a piece is missing: what follows it would be read wrongly
 		}
 		v := s.value

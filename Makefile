@@ -21,10 +21,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=$(TAGS)
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run demo test check controls vuln race fuzz corpus bench kill
+.PHONY: help go build run demo test check controls vuln race fuzz corpus bench bench-smtp kill
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 go:
 	@command -v go >/dev/null || { echo "Go 1.26 or newer is missing: https://go.dev/doc/install"; exit 1; }
@@ -83,3 +83,7 @@ corpus: go ## read the corpora of others in place; CORPUS=../shared/corpus
 bench: go ## accepted mails a second, time to filed, memory; docs/performance.md says how to read it
 	@.ci/install test
 	go test -run '^$$' -bench 'Disk|Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre
+
+bench-smtp: go ## mails accepted durably beside Postfix and a bare go-smtp server, in turns (as root)
+	@.ci/install test
+	go test -run '^$$' -bench BesidePostfix -benchtime 1x -timeout 30m ./cmd/vaguemestre

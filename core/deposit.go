@@ -37,6 +37,16 @@ const (
 	T3              // secret address and DKIM-aligned verified sender
 )
 
+// TrustAttached is the reason of a deposit's trust when a person said whose it is.
+const TrustAttached = "attached"
+
+// Attribution is whose a deposit is, how far that is proven, and why.
+type Attribution struct {
+	Vault  CitizenID // "": nobody's yet
+	Trust  Trust
+	Reason string // stable code
+}
+
 // Address is a deposit address that exists and is in force: a citizen's secret one, or
 // the generic one that a town gives everybody, which has no Vault.
 type Address struct {
@@ -74,6 +84,13 @@ type Deposit struct {
 	Journey  Journey
 	Received time.Time
 	Hints    Hints
+}
+
+// Envelope is what the channel knew of a deposit besides its bodies; sealed at rest.
+type Envelope struct {
+	Key    string `json:"key,omitempty"`
+	Sender Sender `json:"sender,omitzero"`
+	Hints  Hints  `json:"hints,omitzero"`
 }
 
 // Body is one stream of original bytes of a deposit: an e-mail has one, photos

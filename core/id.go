@@ -11,7 +11,8 @@ type (
 	TenantID   string // a town
 	CitizenID  string // the owner of one vault; it names the vault too
 	AgentID    string // someone of the town
-	AddressID  string // a secret deposit address
+	AddressID  string // a deposit address
+	SenderID   string // an address that a citizen writes from
 	DepositID  string // one arrival
 	PieceID    string // one file found in a deposit
 	DocumentID string // what stands in a vault
@@ -21,6 +22,9 @@ type (
 // Ref says where sealed bytes lie. Only the blob store that made it can read
 // it; everyone else keeps it as it is.
 type Ref string
+
+// InRow begins the refs of sealed bytes that lie in the row which names them.
+const InRow = "row:"
 
 // NewID returns a fresh random identifier of the wanted type.
 func NewID[T ~string]() T {

@@ -12,6 +12,7 @@ type Sealed struct {
 type SealedBody struct {
 	Type   string
 	Sealed Sealed
+	Bytes  []byte // the sealed bytes themselves while they have no Ref: they are to lie in the row
 	Digest []byte // SHA-256 of the sealed bytes
 	Meta   []byte // PieceMeta as JSON, sealed under the body's key
 }

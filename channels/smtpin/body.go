@@ -1,7 +1,6 @@
 package smtpin
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -13,6 +12,7 @@ var (
 	errBareLine = errors.New("bare CR or LF in a message")
 	errLongLine = errors.New("line of a message too long")
 	errTooLarge = errors.New("message too large")
+	errSlow     = errors.New("message comes in too slowly")
 )
 
 // body is a message being received. After its end it says io.EOF, after an error that
@@ -24,74 +24,133 @@ type body interface {
 
 // dataBody reads the message that follows DATA from the wire itself, and takes away the
 // dots added for transport (RFC 5321 §4.5.2). Only CRLF.CRLF ends it. (go-smtp's own
-// reader drops the CR of a line ".CR" and refuses a message of exactly the limit.)
+// reader drops the CR of a line ".CR", refuses a message of exactly the limit, and looks
+// at every byte on its own.) Lines are looked for in what the buffer holds, and handed
+// out from there as far as nothing is to be taken away.
 type dataBody struct {
 	w     *wire
-	text  []byte // read and not yet handed out
+	text  []byte // found and not yet handed out; lies in the wire's buffer
+	used  int    // bytes of the buffer it took
 	line  int    // bytes of the current line so far
 	cr    bool   // its last was a CR
 	total int64
 	err   error
 }
 
+func newDataBody(w *wire) *dataBody {
+	w.begin()
+	w.widen()
+	w.owed = true
+	return &dataBody{w: w}
+}
+
 func (d *dataBody) Read(p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		if len(d.text) > 0 {
-			c := copy(p[n:], d.text)
-			d.text, n = d.text[c:], n+c
-			continue
-		}
-		if n > 0 && d.w.br.Buffered() == 0 {
-			break // hand out what there is rather than wait
-		}
-		if d.err == nil {
-			d.text, d.err = d.next()
-		}
-		if d.err != nil {
-			break
-		}
+	if err := d.fill(); err != nil {
+		return 0, err
 	}
-	if n == 0 {
-		return 0, d.err
-	}
+	n := copy(p, d.text)
+	d.text = d.text[n:]
 	return n, nil
 }
 
-// next reads a line, or as much of it as the buffer holds.
-func (d *dataBody) next() ([]byte, error) {
-	d.w.arm()
-	piece, err := d.w.br.ReadSlice('\n')
-	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-		return nil, fmt.Errorf("receive message: %w", unexpected(err))
+// WriteTo hands the message to w without copying it.
+func (d *dataBody) WriteTo(w io.Writer) (total int64, err error) {
+	for {
+		err := d.fill()
+		if errors.Is(err, io.EOF) {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(d.text)
+		d.text = d.text[n:]
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
 	}
-	if d.line == 0 && string(piece) == ".\r\n" {
-		return nil, io.EOF
-	}
-	if err := d.check(piece); err != nil {
-		return nil, err
-	}
-	text := piece
-	if d.line == 0 {
-		text = bytes.TrimPrefix(piece, []byte("."))
-	}
-	if d.line += len(piece); piece[len(piece)-1] == '\n' {
-		d.line = 0
-	}
-	if d.total += int64(len(text)); d.total > d.w.r.cfg.MaxBytes {
-		return nil, errTooLarge
-	}
-	return text, nil
 }
 
-// check looks for a bare CR or LF in a piece, and at the length of its line.
-func (d *dataBody) check(piece []byte) error {
-	if d.line+len(piece) > d.w.r.cfg.MaxLine {
-		return errLongLine
+// fill sees to it that there is text.
+func (d *dataBody) fill() error {
+	for d.err == nil && len(d.text) == 0 {
+		d.w.in().Discard(d.used)
+		d.used = 0
+		d.text, d.err = d.next()
 	}
-	var err error
-	d.cr, err = checkBreaks(piece, d.cr)
-	return err
+	if len(d.text) > 0 {
+		return nil
+	}
+	return d.err
+}
+
+// next finds text, which may be none where a dot was taken away.
+func (d *dataBody) next() ([]byte, error) {
+	if err := d.w.more(1); err != nil {
+		return nil, fmt.Errorf("receive message: %w", unexpected(err))
+	}
+	in := d.w.in()
+	held, _ := in.Peek(in.Buffered())
+	if d.line == 0 && held[0] == '.' {
+		return nil, d.dot()
+	}
+	n, err := d.run(held)
+	if err != nil {
+		return nil, err
+	}
+	d.used = n
+	if d.total += int64(n); d.total > d.w.r.cfg.MaxBytes {
+		d.w.in().Discard(n)
+		d.used = 0
+		return nil, errTooLarge
+	}
+	return held[:n], nil
+}
+
+// dot reads the dot at the beginning of a line: the end of the message, or one to be
+// taken away.
+func (d *dataBody) dot() error {
+	in := d.w.in()
+	for i, c := range []byte("\r\n") {
+		if err := d.w.more(i + 2); err != nil {
+			return fmt.Errorf("receive message: %w", unexpected(err))
+		}
+		if held, _ := in.Peek(i + 2); held[i+1] != c {
+			in.Discard(1)
+			d.line = 1
+			return nil
+		}
+	}
+	in.Discard(len(".\r\n"))
+	return io.EOF
+}
+
+// run is how much of held is text as it stands: to the next dot at the beginning of a
+// line, or to its end. held is not empty and begins with no such dot.
+func (d *dataBody) run(held []byte) (int, error) {
+	for i := 0; i < len(held); {
+		if d.line == 0 && held[i] == '.' {
+			return i, nil
+		}
+		piece := held[i:]
+		end := bytes.IndexByte(piece, '\n')
+		if end >= 0 {
+			piece = piece[:end+1]
+		}
+		if d.line += len(piece); d.line > d.w.r.cfg.MaxLine {
+			return 0, errLongLine
+		}
+		var err error
+		if d.cr, err = checkBreaks(piece, d.cr); err != nil {
+			return 0, err
+		}
+		if end >= 0 {
+			d.line = 0
+		}
+		i += len(piece)
+	}
+	return len(held), nil
 }
 
 // checkBreaks looks for a bare CR or LF in piece, which follows a CR or not, and
@@ -105,12 +164,16 @@ func checkBreaks(piece []byte, cr bool) (bool, error) {
 			piece, cr = piece[1:], false
 			continue
 		}
-		i := bytes.IndexAny(piece, "\r\n")
+		i := bytes.IndexByte(piece, '\r')
+		before := piece
+		if i >= 0 {
+			before = piece[:i]
+		}
+		if bytes.IndexByte(before, '\n') >= 0 {
+			return false, errBareLine
+		}
 		if i < 0 {
 			return false, nil
-		}
-		if piece[i] == '\n' {
-			return false, errBareLine
 		}
 		piece, cr = piece[i+1:], true
 	}

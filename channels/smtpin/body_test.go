@@ -43,6 +43,7 @@ func FuzzDataBody(f *testing.F) {
 		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(raw), "bytewise": iotest.OneByteReader(bytes.NewReader(raw))} {
 			// The smallest buffer there is cuts most lines in pieces.
 			w := &wire{Conn: deaf{}, r: &reception{Channel: &Channel{cfg: Config{}.withDefaults()}}, br: bufio.NewReaderSize(r, 16)}
+			w.begin()
 			b := &dataBody{w: w}
 			got, err := io.ReadAll(b)
 			if (err == nil) != ok || ok && !bytes.Equal(got, want) || (b.failed() == nil) != ok {

@@ -10,12 +10,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"vaguemestre/cmd/vaguemestre/zone"
 	"vaguemestre/core/examine/confine"
 )
 
 func newDoctor() *cobra.Command {
 	var file string
-	cmd := &cobra.Command{Use: "doctor", Short: "Say what is missing or misconfigured, and the mend; print the settings in force", Args: noArgs}
+	cmd := &cobra.Command{Use: "doctor", Short: "Say what is missing or misconfigured, and the mend; print the DNS records mail needs and the settings in force", Args: noArgs}
 	cmd.Flags().StringVar(&file, "config", os.Getenv(envPrefix+"CONFIG"), "YAML file with settings")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out := cmd.OutOrStdout()
@@ -41,6 +42,11 @@ func newDoctor() *cobra.Command {
 			}
 			fmt.Fprintf(out, "%s %s: %s\n", mark, lack.Feature, lack.Reason)
 		}
+		resolver, err := zone.System(resolvConf)
+		if err != nil {
+			resolver = zone.NewDNS()
+		}
+		adviseMail(cmd.Context(), out, cfg, resolver)
 		fmt.Fprintln(out)
 		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		for _, f := range cfg.fields() {

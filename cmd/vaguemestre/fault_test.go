@@ -381,7 +381,7 @@ func fill(t *testing.T, dir string, free int64) string {
 	return path
 }
 
-func files(t *testing.T, dir string) []string {
+func files(t testing.TB, dir string) []string {
 	t.Helper()
 	var found []string
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

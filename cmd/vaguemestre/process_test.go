@@ -31,6 +31,10 @@ func TestMain(m *testing.M) {
 		os.Unsetenv(asMain)
 		os.Exit(execute(untilStopped(), os.Args[1:], os.Stdout, os.Stderr))
 	}
+	if place := os.Getenv(asBare); place != "" {
+		fmt.Fprintln(os.Stderr, serveBare(place))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -59,6 +59,9 @@ func (w town) intake(store intake.Store, blobs vault.Blobs) *intake.Intake {
 
 func body(b string) core.Body { return core.Body{Type: "message/rfc822", R: strings.NewReader(b)} }
 
+// large is a body that does not lie in its row.
+func large(b string) core.Body { return body(b + strings.Repeat(" ", 300_000)) }
+
 // lying lists the files that lie in the blob folder.
 func (w town) lying(t *testing.T) (paths []string) {
 	t.Helper()
@@ -98,8 +101,12 @@ func TestAcceptedDepositIsThere(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
 	d := w.Deposit(c, core.ChannelWeb, "upload-1")
-	r, err := w.Intake.Accept(t.Context(), d,
-		core.Body{Type: "image/jpeg", Name: "recto.jpg", R: strings.NewReader("front")}, core.Body{Type: "image/jpeg", Name: "verso.jpg", R: strings.NewReader("back")})
+	plain := []string{"front", strings.Repeat("back", 100_000), strings.Repeat("x", 256<<10), strings.Repeat("x", 256<<10+1), ""}
+	var bodies []core.Body
+	for n, b := range plain {
+		bodies = append(bodies, core.Body{Type: "image/jpeg", Name: fmt.Sprintf("%d.jpg", n), R: strings.NewReader(b)})
+	}
+	r, err := w.Intake.Accept(t.Context(), d, bodies...)
 	if err != nil || r.Repeat || !r.Received.Equal(d.Received) {
 		t.Fatalf("receipt %+v, %v", r, err)
 	}
@@ -118,34 +125,40 @@ func TestAcceptedDepositIsThere(t *testing.T) {
 		t.Errorf("recorded %+v\nwant     %+v", got, want)
 	}
 	stored, err := w.Worker.Deposit(t.Context(), w.Lease(core.NounDeposit, string(r.Deposit)))
-	if err != nil || len(stored.Bodies) != 2 || stored.Bodies[0].Sealed.Size != 5 || stored.Bodies[1].Sealed.Size != 4 {
+	if err != nil || len(stored.Bodies) != len(plain) {
 		t.Fatalf("stored %+v, %v", stored, err)
 	}
-	for n, plain := range []string{"front", "back"} {
+	if left := w.lying(t); len(left) != 2 {
+		t.Errorf("blobs %v, want those of the two bodies over 256 KiB", left)
+	}
+	for n, plain := range plain {
 		b := stored.Bodies[n]
+		if b.Sealed.Size != int64(len(plain)) {
+			t.Errorf("body %d has %d bytes", n+1, b.Sealed.Size)
+		}
 		keys, err := w.Keeper.Open(t.Context(), core.Access{Tenant: w.ID, Vault: c.ID, Actor: "test"}, vault.Wrapped{Object: b.Sealed.Object, Bytes: b.Sealed.Wrapped})
 		if err != nil {
 			t.Fatal(err)
 		}
-		f, err := vault.OpenFrom(t.Context(), w.blobs, keys[0], w.ID, b.Sealed.Object, b.Sealed.Ref)
+		f, err := vault.OpenFrom(t.Context(), w.Blobs, keys[0], w.ID, b.Sealed.Object, b.Sealed.Ref)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(f); err != nil || string(got) != plain {
-			t.Errorf("body %d holds %q, %v", n+1, got, err)
+			t.Errorf("body %d holds %d bytes, %v", n+1, len(got), err)
 		}
 		f.Close()
 	}
 }
 
-// What belongs to nobody is held, unopened.
-func TestDepositWithoutAddressIsHeld(t *testing.T) {
+// What came to no secret address is taken in for nobody: opening says whose it is.
+func TestDepositToNobodyIsTakenIn(t *testing.T) {
 	w := newTown(t)
 	d := core.Deposit{Tenant: w.ID, Channel: core.ChannelSMTP, Key: "k", Journey: core.JourneyHome, Received: time.Now()}
 	if _, err := w.Intake.Accept(t.Context(), d, body("x")); err != nil {
 		t.Fatal(err)
 	}
-	if rows := w.deposits(t); len(rows) != 1 || rows[0].State != core.DepositHeld || rows[0].Trust != 0 || rows[0].Citizen != "" {
+	if rows := w.deposits(t); len(rows) != 1 || rows[0].State != core.DepositReceived || rows[0].Trust != 0 || rows[0].Citizen != "" {
 		t.Errorf("recorded %+v", rows)
 	}
 }
@@ -158,9 +171,11 @@ func TestSEC24_NothingReadableAtRest(t *testing.T) {
 	d := w.Deposit(c, core.ChannelSMTP, "planted-key@example.test")
 	d.Sender = core.Sender{MailFrom: "planted-from@example.test", Helo: "planted-helo", Remote: "planted-remote"}
 	d.Hints = core.Hints{Type: "planted-type", Slot: "planted-slot", Request: "planted-request"}
-	b := core.Body{Type: "application/pdf", Name: "planted-name.pdf", R: strings.NewReader(strings.Repeat("planted-content ", 10_000))}
-	if _, err := w.Intake.Accept(t.Context(), d, b); err != nil {
-		t.Fatal(err)
+	for _, times := range []int{1, 20_000} { // in the row, and out of it
+		b := core.Body{Type: "application/pdf", Name: "planted-name.pdf", R: strings.NewReader(strings.Repeat("planted-content ", times))}
+		if _, err := w.Intake.Accept(t.Context(), d, b); err != nil {
+			t.Fatal(err)
+		}
 	}
 	local, _, _ := strings.Cut(c.Shown, "@")
 	for _, table := range []string{"citizen", "vault_key", "address", "deposit_address", "deposit", "deposit_body", "journal"} {
@@ -174,14 +189,14 @@ func TestSEC24_NothingReadableAtRest(t *testing.T) {
 	if len(left) != 1 {
 		t.Fatalf("blobs %v", left)
 	}
-	if b, err := os.ReadFile(left[0]); err != nil || bytes.Contains(b, []byte("planted")) || len(b) < 160_000 {
+	if b, err := os.ReadFile(left[0]); err != nil || bytes.Contains(b, []byte("planted")) || len(b) < 320_000 {
 		t.Errorf("the blob has %d bytes (%v) or shows its content", len(b), err)
 	}
 }
 
 // REL-04: whatever is sent again, at once or later, its answer lost or not, is one deposit.
 func TestREL04_ReplaysAreOneDeposit(t *testing.T) {
-	const deposits, replays = 1000, 3
+	const deposits, replays, tenth = 1000, 3, 10 // each tenth is large
 	w := newTown(t)
 	c := w.Enrol("Zoé")
 	type arrival struct{ n, replay int }
@@ -201,7 +216,11 @@ func TestREL04_ReplaysAreOneDeposit(t *testing.T) {
 		wait.Go(func() {
 			for a := range queue {
 				d := w.Deposit(c, core.ChannelSMTP, fmt.Sprintf("<%d@sender.test>", a.n))
-				r, err := w.Intake.Accept(t.Context(), d, body(fmt.Sprintf("Message-ID: <%d@sender.test>\r\n\r\nbody", a.n)))
+				sized := body
+				if a.n%tenth == 0 {
+					sized = large
+				}
+				r, err := w.Intake.Accept(t.Context(), d, sized(fmt.Sprintf("Message-ID: <%d@sender.test>\r\n\r\nbody", a.n)))
 				if err != nil {
 					t.Errorf("arrival %d, replay %d: %v", a.n, a.replay, err)
 					continue
@@ -230,8 +249,8 @@ func TestREL04_ReplaysAreOneDeposit(t *testing.T) {
 			t.Errorf("seed %d: arrival %d has %d deposits, %d receipts of a first arrival", seed, n, len(ids[n]), first[n])
 		}
 	}
-	if rows, left := w.deposits(t), w.lying(t); len(rows) != deposits || len(left) != deposits {
-		t.Errorf("seed %d: %d deposits and %d blobs, want %d", seed, len(rows), len(left), deposits)
+	if rows, left := w.deposits(t), w.lying(t); len(rows) != deposits || len(left) != deposits/tenth {
+		t.Errorf("seed %d: %d deposits and %d blobs, want %d and %d", seed, len(rows), len(left), deposits, deposits/tenth)
 	}
 }
 
@@ -291,11 +310,11 @@ func TestREL04_AnswerLostAfterCommit(t *testing.T) {
 	c := w.Enrol("Zoé")
 	store := &lossy{w.smtp, true}
 	in := w.intake(store, w.blobs)
-	if _, err := in.Accept(t.Context(), w.Deposit(c, core.ChannelSMTP, "k"), body("a")); !errors.Is(err, errLost) {
+	if _, err := in.Accept(t.Context(), w.Deposit(c, core.ChannelSMTP, "k"), large("a")); !errors.Is(err, errLost) {
 		t.Fatalf("lost: %v", err)
 	}
 	store.lose = false
-	r, err := in.Accept(t.Context(), w.Deposit(c, core.ChannelSMTP, "k"), body("a"))
+	r, err := in.Accept(t.Context(), w.Deposit(c, core.ChannelSMTP, "k"), large("a"))
 	if err != nil || !r.Repeat {
 		t.Fatalf("again: %+v, %v", r, err)
 	}
@@ -336,20 +355,24 @@ func (b *breaking) Put(ctx context.Context, tenant core.TenantID, object core.Ob
 func TestREL03_FailuresLeaveNothing(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
-	three := func() []core.Body { return []core.Body{body("a"), body("b"), body("c")} }
+	three := func() []core.Body { return []core.Body{large("a"), large("b"), large("c")} }
 	for n := 1; n <= 3; n++ {
 		if _, err := w.intake(w.smtp, &breaking{w.blobs, n}).Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "k"), three()...); err == nil {
 			t.Errorf("blob %d failed, and the deposit was accepted", n)
 		}
 		w.nothing(t, fmt.Sprintf("blob %d failed", n))
 	}
-	broken := core.Body{Type: "image/png", R: io.MultiReader(strings.NewReader(strings.Repeat("x", 200_000)), iotest.ErrReader(errLost))}
-	if _, err := w.Intake.Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "k"), body("a"), broken); !errors.Is(err, errLost) {
-		t.Errorf("the sender broke off: %v", err)
+	for _, after := range []int{0, 1000, 300_000} {
+		for _, fault := range []error{errLost, io.ErrUnexpectedEOF} {
+			broken := core.Body{Type: "image/png", R: io.MultiReader(strings.NewReader(strings.Repeat("x", after)), iotest.ErrReader(fault))}
+			if _, err := w.Intake.Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "k"), large("a"), broken); !errors.Is(err, fault) {
+				t.Errorf("the sender broke off after %d bytes: %v", after, err)
+			}
+			w.nothing(t, "the sender broke off")
+		}
 	}
-	w.nothing(t, "the sender broke off")
-	large := core.Body{Type: "image/png", R: iotest.ErrReader(&core.Refusal{Code: "too_large", Reason: "Le fichier est trop gros."})}
-	_, err := w.Intake.Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "k"), body("a"), large)
+	tooLarge := core.Body{Type: "image/png", R: iotest.ErrReader(&core.Refusal{Code: "too_large", Reason: "Le fichier est trop gros."})}
+	_, err := w.Intake.Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "k"), large("a"), tooLarge)
 	if r := (*core.Refusal)(nil); !errors.As(err, &r) || r.Code != "too_large" {
 		t.Errorf("a refusal while reading: %v", err)
 	}
@@ -435,7 +458,7 @@ func TestSEC45_Locate(t *testing.T) {
 	if slip[0]++; slip[0] > 'z' || slip[0] == 'l' || slip[0] == 'o' {
 		slip[0] = 'a'
 	}
-	for _, none := range []string{"", "zoe@" + towntest.Domain, string(slip), "postmaster"} {
+	for _, none := range []string{"", "depot+zoe@" + towntest.Domain, string(slip), "depot+" + string(slip), "postmaster"} {
 		if _, err := w.intake(w.smtp, w.blobs).Locate(t.Context(), none); !errors.Is(err, core.ErrNotFound) {
 			t.Errorf("%q without a database: %v", none, err)
 		}

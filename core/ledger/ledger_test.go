@@ -49,7 +49,7 @@ func newTown(t *testing.T) town {
 // check closes the ledger; its faults come sorted.
 func (w town) check(t *testing.T) ledger.Report {
 	t.Helper()
-	r, err := ledger.Check(t.Context(), w.HTTP, w.blobs)
+	r, err := ledger.Check(t.Context(), w.HTTP, w.Blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +59,9 @@ func (w town) check(t *testing.T) ledger.Report {
 	}
 	return r
 }
+
+// large is a file that does not lie in the row of its body.
+func large(b byte) []byte { return bytes.Repeat([]byte{b}, 300_000) }
 
 // lying lists the blobs.
 func (w town) lying(t *testing.T) (paths []string) {
@@ -80,7 +83,7 @@ func TestREL17_LedgerCloses(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
 	w.Accept(c, "waiting", "application/pdf", []byte("a"))
-	w.Piece(c, "recognised", []byte("b"), core.PieceRecognised)
+	w.Piece(c, "recognised", large('b'), core.PieceRecognised)
 	w.Piece(c, "aside", []byte("c"), core.PieceSetAside)
 	if _, err := w.Intake.Accept(t.Context(), w.Deposit(c, core.ChannelWeb, "web"), core.Body{Type: "application/pdf", R: strings.NewReader("d")}); err != nil {
 		t.Fatal(err)
@@ -126,7 +129,7 @@ func TestREL13_DamagedBlobsAreFound(t *testing.T) {
 	c := w.Enrol("Zoé")
 	owner := map[string]core.DepositID{}
 	for n := range 3 {
-		id := w.Accept(c, fmt.Sprint(n), "application/pdf", bytes.Repeat([]byte{byte(n)}, 100_000))
+		id := w.Accept(c, fmt.Sprint(n), "application/pdf", large(byte(n)))
 		for _, path := range w.lying(t) {
 			if _, ok := owner[path]; !ok {
 				owner[path] = id
@@ -188,6 +191,31 @@ func TestREL13_DamagedBlobsAreFound(t *testing.T) {
 	}
 }
 
+// REL-13: what lies in a row is read like what lies in the blob store.
+func TestREL13_DamagedRowsAreFound(t *testing.T) {
+	w := newTown(t)
+	id := w.Accept(w.Enrol("Zoé"), "k", "application/pdf", []byte("short"))
+	if r := w.check(t); r.Blobs != 1 || len(r.Faults) != 0 || len(w.lying(t)) != 0 {
+		t.Fatalf("%d blobs, faults %v, files %v", r.Blobs, r.Faults, w.lying(t))
+	}
+	owner := "body of deposit " + string(id)
+	for name, c := range map[string]struct{ set, says string }{
+		"changed":         {"sealed = set_byte(sealed, 50, get_byte(sealed, 50) # 1)", "its blob is not what was stored"},
+		"cut":             {"sealed = substr(sealed, 1, length(sealed) - 1)", "its blob is not what was stored"},
+		"another's ref":   {"ref = 'row:' || tenant_id || '/' || gen_random_uuid() || '/1'", "its blob is missing"},
+		"ref of no shape": {"ref = 'row:../../etc/passwd'", "its blob is missing"},
+	} {
+		w.Exec("CREATE TABLE kept AS SELECT * FROM deposit_body; UPDATE deposit_body SET " + c.set)
+		if r := w.check(t); !slices.Equal(r.Faults, []string{owner + ": " + c.says}) {
+			t.Errorf("%s: %v, want %s", name, r.Faults, c.says)
+		}
+		w.Exec("UPDATE deposit_body b SET sealed = kept.sealed, ref = kept.ref FROM kept; DROP TABLE kept")
+	}
+	if r := w.check(t); len(r.Faults) != 0 {
+		t.Errorf("put right: %v", r.Faults)
+	}
+}
+
 // age makes a file as old as that.
 func age(t *testing.T, path string, old time.Duration) {
 	t.Helper()
@@ -202,11 +230,12 @@ func age(t *testing.T, path string, old time.Duration) {
 func TestREL02_OrphansAreCollected(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
-	w.Accept(c, "body", "application/pdf", []byte("a"))
-	w.Piece(c, "piece", []byte("b"), core.PieceRecognised)
+	w.Accept(c, "short", "application/pdf", []byte("a"))
+	w.Accept(c, "body", "application/pdf", large('a'))
+	w.Piece(c, "piece", large('b'), core.PieceRecognised)
 	neighbour := w.Found("voisine")
 	d := core.Deposit{Tenant: neighbour.ID, Channel: core.ChannelSMTP, Key: "k", Journey: core.JourneyHome, Received: time.Now()}
-	if _, err := w.Intake.Accept(t.Context(), d, core.Body{Type: "application/pdf", R: strings.NewReader("c")}); err != nil {
+	if _, err := w.Intake.Accept(t.Context(), d, core.Body{Type: "application/pdf", R: bytes.NewReader(large('c'))}); err != nil {
 		t.Fatal(err)
 	}
 	named := w.lying(t)
@@ -233,16 +262,16 @@ func TestREL02_OrphansAreCollected(t *testing.T) {
 	young := []string{orphan(w.ID, day-time.Minute), orphan(neighbour.ID, 0)}
 	halves := filepath.Dir(young[0])
 	for name, old := range map[string]time.Duration{"killed": day + time.Minute, "underway": time.Minute} {
-		path := filepath.Join(halves, name+".partial")
+		path := filepath.Join(halves, name)
 		if err := os.WriteFile(path, []byte("half"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		age(t, path, old)
 	}
-	want := append(append(slices.Clone(named), young...), filepath.Join(halves, "underway.partial"))
+	want := append(append(slices.Clone(named), young...), filepath.Join(halves, "underway"))
 	slices.Sort(want)
 	s := w.Store(postgres.RoleScheduler)
-	for n, deleted := range []int{3, 0} { // a repeat finds nothing
+	for n, deleted := range []int{4, 0} { // a repeat finds nothing
 		got, err := ledger.Collect(t.Context(), s, w.blobs, time.Now())
 		if err != nil || got != deleted {
 			t.Errorf("round %d: %d deleted, %v; want %d", n+1, got, err, deleted)
@@ -262,7 +291,7 @@ func TestREL02_ManyOrphans(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
 	for n := range 3 {
-		w.Accept(c, fmt.Sprint(n), "application/pdf", []byte("a"))
+		w.Accept(c, fmt.Sprint(n), "application/pdf", large('a'))
 	}
 	named := w.lying(t)
 	dir := filepath.Dir(named[0])
@@ -295,7 +324,7 @@ func (blind) Unnamed(context.Context, core.TenantID, []core.Ref) ([]core.Ref, er
 // Without an answer from the database nothing is deleted.
 func TestREL02_NothingIsDeletedBlindly(t *testing.T) {
 	w := newTown(t)
-	w.Accept(w.Enrol("Zoé"), "k", "application/pdf", []byte("a"))
+	w.Accept(w.Enrol("Zoé"), "k", "application/pdf", large('a'))
 	before := w.lying(t)
 	for _, path := range before {
 		age(t, path, 25*time.Hour)

@@ -20,7 +20,6 @@ import (
 
 	"vaguemestre/channels/mail"
 	"vaguemestre/core"
-	"vaguemestre/core/opening"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -97,11 +96,11 @@ func (w town) deposit(t *testing.T, id core.DepositID) postgres.DepositRow {
 	return postgres.DepositRow{}
 }
 
-// message is an e-mail with a note and the files attached.
+// message is an e-mail with a note and the files attached, too long to lie in its row.
 func message(files ...[]byte) []byte {
 	var b strings.Builder
 	b.WriteString("From: zoe@example.test\r\nSubject: Mes papiers\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=cut\r\n\r\n" +
-		"--cut\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nVoici mes papiers.\r\n")
+		strings.Repeat("Ce message est en plusieurs parties.\r\n", 8000) + "--cut\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nVoici mes papiers.\r\n")
 	for n, f := range files {
 		fmt.Fprintf(&b, "--cut\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=\"%d.pdf\"\r\nContent-Transfer-Encoding: base64\r\n\r\n", n+1)
 		for text := base64.StdEncoding.EncodeToString(f); text != ""; {
@@ -249,8 +248,8 @@ func TestFilesBecomePieces(t *testing.T) {
 			t.Errorf("piece %d: %s, want %s", n+1, got, want)
 		}
 	}
-	if left := w.lying(t); len(left) != 2 {
-		t.Errorf("%d blobs, want two", len(left))
+	if left := w.lying(t); len(left) != 0 {
+		t.Errorf("%d blobs, want none: they lie in the rows of the bodies", len(left))
 	}
 }
 
@@ -292,12 +291,11 @@ func TestOpeningStoppedHalfWay(t *testing.T) {
 	id := w.Accept(c, "k", "message/rfc822", message([]byte("one")))
 	lease := w.Lease(core.NounDeposit, string(id))
 
-	refusal := &core.Refusal{Code: "too_many_parts", Reason: "Ce message contient trop de fichiers."}
-	_, err := w.Opener(splitter{parts: 3, err: refusal}).Open(t.Context(), lease)
-	if r := (*core.Refusal)(nil); !errors.As(err, &r) || r.Code != "too_many_parts" {
-		t.Errorf("refused: %v", err)
+	broken := errors.New("reading error")
+	if _, err := w.Opener(splitter{parts: 3, err: broken}).Open(t.Context(), lease); !errors.Is(err, broken) {
+		t.Errorf("broken: %v", err)
 	}
-	w.unopened(t, id, "refused")
+	w.unopened(t, id, "broken")
 
 	ctx, cancel := context.WithCancel(t.Context())
 	stop := func(n int) {
@@ -427,9 +425,8 @@ func TestREL03_PieceCannotBeWritten(t *testing.T) {
 	c := w.Enrol("Zoé")
 	id := w.Accept(c, "k", "message/rfc822", message([]byte("one")))
 	lease := w.Lease(core.NounDeposit, string(id))
-	full := &failing{Blobs: w.Blobs, after: 2}
-	o := opening.New(w.Worker, w.Keeper, full, splitter{parts: 4}, nil)
-	if _, err := o.Open(t.Context(), lease); !errors.Is(err, errFull) {
+	w.Blobs = &failing{Blobs: w.Blobs, after: 2}
+	if _, err := w.Opener(splitter{parts: 4}).Open(t.Context(), lease); !errors.Is(err, errFull) {
 		t.Errorf("full: %v", err)
 	}
 	w.unopened(t, id, "full")

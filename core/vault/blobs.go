@@ -1,10 +1,12 @@
 package vault
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"sync"
 
 	"vaguemestre/core"
 )
@@ -21,9 +23,10 @@ type Blobs interface {
 	Delete(ctx context.Context, ref core.Ref) error
 }
 
-// Stored is what sealing a stream into the blob store left.
+// Stored is what sealing a stream left: where its bytes lie, or the bytes.
 type Stored struct {
 	Ref    core.Ref
+	Bytes  []byte // sealed, for the row; nil when they lie at Ref
 	Size   int64  // of the plain bytes
 	SHA256 []byte // of the plain bytes: sensitive, never stored in the clear (SEC-24)
 	Digest []byte // SHA-256 of the sealed bytes: wholeness can be checked without a key
@@ -48,6 +51,61 @@ func SealTo(ctx context.Context, blobs Blobs, key Key, tenant core.TenantID, obj
 	}
 	s.Ref, s.SHA256, s.Digest = ref, plain.Sum(nil), sealed.Sum(nil)
 	return s, nil
+}
+
+// Sealer seals streams into a blob store, save those that are short: their bytes come
+// back, to be stored with the row, which spares a sync of their own.
+type Sealer struct {
+	blobs  Blobs
+	most   int // plain bytes of a stream that counts as short
+	shorts sync.Pool
+}
+
+// NewSealer takes the most plain bytes a short stream may have; none is short at 0.
+func NewSealer(blobs Blobs, most int) *Sealer {
+	return &Sealer{blobs: blobs, most: most, shorts: sync.Pool{New: func() any { return new(make([]byte, most+1)) }}}
+}
+
+// Seal seals r under the object's key, in bounded memory. Nil means durable for what has
+// a Ref; what has Bytes is durable once its row is.
+func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object core.ObjectID, r io.Reader) (Stored, error) {
+	buf := s.shorts.Get().(*[]byte)
+	defer s.shorts.Put(buf)
+	begin, ended, err := upTo(r, *buf)
+	if err != nil {
+		return Stored{}, fmt.Errorf("seal object %s: %w", object, err)
+	}
+	if !ended {
+		return SealTo(ctx, s.blobs, key, tenant, object, io.MultiReader(bytes.NewReader(begin), r))
+	}
+	sealed, err := key.Seal(tenant, object, LabelBody, begin)
+	if err != nil {
+		return Stored{}, fmt.Errorf("seal object %s: %w", object, err)
+	}
+	plain, digest := sha256.Sum256(begin), sha256.Sum256(sealed)
+	return Stored{Bytes: sealed, Size: int64(len(begin)), SHA256: plain[:], Digest: digest[:]}, nil
+}
+
+// upTo reads until buf is full or r has ended. Only io.EOF is an end: io.ReadFull could
+// not tell a stream that was cut, io.ErrUnexpectedEOF, from a short one.
+func upTo(r io.Reader, buf []byte) (begin []byte, ended bool, err error) {
+	n := 0
+	for idle := 0; n < len(buf); {
+		m, err := r.Read(buf[n:])
+		n += m
+		if err == io.EOF {
+			return buf[:n], true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		if idle++; m > 0 {
+			idle = 0
+		} else if idle == 100 {
+			return nil, false, io.ErrNoProgress
+		}
+	}
+	return buf, false, nil
 }
 
 // OpenFrom opens the sealed bytes that ref names; the caller closes.

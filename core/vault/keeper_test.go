@@ -456,10 +456,15 @@ func FuzzUnbox(f *testing.F) {
 // itself included.
 func TestSEC23_PublicKeysetOpensNothing(t *testing.T) {
 	h, sealer := newHousehold(t)
-	if sealer.public.Len() != 1 {
-		t.Fatalf("%d public keys", sealer.public.Len())
+	public, _, err := newIntakePair()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, info := range sealer.public.KeysetInfo().GetKeyInfo() {
+	keys, err := keyset.ReadWithNoSecrets(keyset.NewBinaryReader(bytes.NewReader(public)))
+	if err != nil || keys.Len() != 1 {
+		t.Fatalf("public keys %v, %v", keys, err)
+	}
+	for _, info := range keys.KeysetInfo().GetKeyInfo() {
 		if !strings.Contains(info.GetTypeUrl(), "HpkePublicKey") {
 			t.Errorf("the public keyset holds a %s", info.GetTypeUrl())
 		}

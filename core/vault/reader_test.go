@@ -47,7 +47,7 @@ func newHome(t *testing.T) home {
 		t.Fatal(err)
 	}
 	w := towntest.New(t, service, blobs)
-	h := home{Town: w, Reader: vault.NewReader(w.HTTP, w.Keeper, blobs), citizen: w.Enrol("Zoé"), root: root, file: make([]byte, 200_000)}
+	h := home{Town: w, Reader: vault.NewReader(w.HTTP, w.Keeper, w.Blobs), citizen: w.Enrol("Zoé"), root: root, file: make([]byte, 300_000)}
 	_, _ = rand.NewChaCha8([32]byte{2}).Read(h.file)
 	h.document = h.add(t, "1", h.file)
 	return h

@@ -46,10 +46,16 @@ func aad(alg byte, tenant core.TenantID, object core.ObjectID, label string) []b
 // the streams of one object ("body", "meta"…). Without Close the stream is cut, and
 // reading it fails.
 func (k Key) SealWriter(w io.Writer, tenant core.TenantID, object core.ObjectID, label string) (io.WriteCloser, error) {
+	return k.sealWriter(w, tenant, object, label, segmentSize)
+}
+
+// sealWriter is SealWriter with a buffer of the given size. A stream that fits into it
+// is its own last segment, and the same bytes whatever the size.
+func (k Key) sealWriter(w io.Writer, tenant core.TenantID, object core.ObjectID, label string, buffer int) (io.WriteCloser, error) {
 	if _, err := w.Write([]byte{formatVersion, algAESGCMHKDF64}); err != nil {
 		return nil, err
 	}
-	cipher, err := subtle.NewAESGCMHKDF(k, "SHA256", keySize, segmentSize, 0)
+	cipher, err := subtle.NewAESGCMHKDF(k, "SHA256", keySize, buffer, 0)
 	if err != nil {
 		return nil, fmt.Errorf("object key: %w", err)
 	}
@@ -97,10 +103,18 @@ func (b *brokenReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// What a stream is longer by when it is sealed: two bytes of ours, the header (its
+// length, a salt of keySize, a nonce prefix), and a tag for each segment.
+const (
+	sealHeader = 1 + keySize + subtle.AESGCMHKDFNoncePrefixSizeInBytes
+	sealTag    = subtle.AESGCMHKDFTagSizeInBytes
+)
+
 // Seal seals a small value under the object's key.
 func (k Key) Seal(tenant core.TenantID, object core.ObjectID, label string, plain []byte) ([]byte, error) {
-	var out bytes.Buffer
-	w, err := k.SealWriter(&out, tenant, object, label)
+	one := sealHeader + len(plain) + sealTag
+	out := bytes.NewBuffer(make([]byte, 0, 2+one+one/segmentSize*sealTag))
+	w, err := k.sealWriter(out, tenant, object, label, min(max(one, sealHeader+sealTag+1), segmentSize))
 	if err != nil {
 		return nil, err
 	}
@@ -132,5 +146,6 @@ const (
 	LabelMeta     = "meta"
 	LabelEnvelope = "envelope"
 	LabelNote     = "note"
+	LabelOrigin   = "origin"
 	LabelArtifact = "artifact:" // + kind
 )

@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -39,11 +38,12 @@ func OpenFolder(root string) (*Folder, error) {
 	return &Folder{root: root}, nil
 }
 
-const partial = ".partial"
-
-// Put stores what write writes: temporary file, fsync, rename, fsync of the folder.
-// Any failure is final for that file: an fsync is never tried again (REL-03). An
-// object that is there is never replaced.
+// Put stores what write writes: file, fsync, fsync of its folder. The file has its name
+// from the beginning: until Put returns nobody can name it, and whoever was killed half
+// way leaves an orphan, which is never read and collected when it is old (REL-02).
+// Renaming would cost a second commit of the file system's journal. Any failure is final
+// for that file: an fsync is never tried again (REL-03). An object that is there is
+// never replaced.
 func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.ObjectID, write func(io.Writer) error) (core.Ref, error) {
 	ref := core.Ref(string(tenant) + "/" + string(object)[:2] + "/" + string(object))
 	path, err := f.path(ref)
@@ -54,26 +54,18 @@ func (f *Folder) Put(ctx context.Context, tenant core.TenantID, object core.Obje
 	if err := f.makeDir(dir); err != nil {
 		return "", fmt.Errorf("blob folder: %w", err)
 	}
-	file, err := os.OpenFile(path+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("create blob: %w", err)
 	}
-	if _, err = os.Lstat(path); err == nil {
-		err = fs.ErrExist // nobody else can make it now: the temporary file's name is ours
-	} else if errors.Is(err, fs.ErrNotExist) {
-		err = write(ctxWriter{ctx, file})
-	}
-	if err == nil {
+	if err = write(ctxWriter{ctx, file}); err == nil {
 		err = file.Sync()
 	}
 	if closeErr := file.Close(); err == nil {
 		err = closeErr
 	}
-	if err == nil {
-		err = os.Rename(path+partial, path)
-	}
 	if err != nil {
-		os.Remove(path + partial)
+		os.Remove(path)
 		return "", fmt.Errorf("write blob: %w", err)
 	}
 	if err := syncDir(dir); err != nil {
@@ -156,8 +148,8 @@ func (f *Folder) Delete(_ context.Context, ref core.Ref) error {
 	return nil
 }
 
-// Old lists the tenant's blobs last written before a time; what a killed Put left half
-// written is removed on the way when it is that old.
+// Old lists the tenant's blobs last written before a time, those among them that a
+// killed Put left half written.
 func (f *Folder) Old(ctx context.Context, tenant core.TenantID, before time.Time, each func(core.Ref) error) error {
 	root := filepath.Join(f.root, string(tenant))
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -173,9 +165,6 @@ func (f *Folder) Old(ctx context.Context, tenant core.TenantID, before time.Time
 		}
 		if err != nil {
 			return err
-		}
-		if strings.HasSuffix(path, partial) {
-			return os.Remove(path)
 		}
 		rel, err := filepath.Rel(f.root, path)
 		if err != nil {

@@ -33,9 +33,10 @@ const (
 
 // Store serves the jobs under one process role.
 type Store struct {
-	pool *pgxpool.Pool
-	role Role
-	now  func() time.Time
+	pool     *pgxpool.Pool
+	role     Role
+	now      func() time.Time
+	deposits arrivals
 }
 
 // Open connects under a role. Every transaction takes the role's group role and its
@@ -53,7 +54,7 @@ func Open(ctx context.Context, url string, role Role, conns int32, now func() ti
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
-	s := &Store{pool, role, now}
+	s := &Store{pool: pool, role: role, now: now}
 	if err := s.safe(ctx); err != nil {
 		pool.Close()
 		return nil, err
@@ -117,6 +118,16 @@ func (s *Store) tx(ctx context.Context, tenant core.TenantID, f func(pgx.Tx) err
 		}
 		return f(tx)
 	})
+}
+
+// once runs a transaction whose statements are all known beforehand, in one round trip:
+// sent together, they are one transaction, committed when they all went well, and nil
+// says so. Role and tenant are set as tx sets them. It cannot stand idle in between.
+func (s *Store) once(ctx context.Context, tenant core.TenantID, queue func(*pgx.Batch)) error {
+	b := &pgx.Batch{}
+	b.Queue(`SELECT set_config('role', $1, true), set_config('vaguemestre.tenant', $2, true)`, "vaguemestre_"+string(s.role), string(tenant))
+	queue(b)
+	return s.pool.SendBatch(ctx, b).Close()
 }
 
 // one turns "no rows" into core.ErrNotFound.

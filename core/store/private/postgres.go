@@ -156,6 +156,8 @@ func (cfg PostgresConfig) command(p *place, server string) *exec.Cmd {
 		"listen_addresses=", "port=5432", "unix_socket_directories=" + p.sockets, "unix_socket_permissions=0700",
 		"cluster_name=vaguemestre", "timezone=UTC", "log_timezone=UTC",
 		"max_connections=" + strconv.Itoa(cfg.MaxConnections), "shared_buffers=128MB", "jit=off",
+		// Plans made while a fresh table was empty are made anew once it is analysed.
+		"autovacuum_naptime=5s",
 		"full_page_writes=" + onOff(cfg.Fsync), "fsync=" + onOff(cfg.Fsync), "synchronous_commit=" + onOff(cfg.Fsync),
 		// SEC-29: no value of a row or a statement may enter the server's log. In
 		// log_min_messages "log" ranks above "error": the client gets its error,

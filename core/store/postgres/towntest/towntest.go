@@ -4,11 +4,14 @@ package towntest
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/opening"
@@ -29,7 +32,8 @@ type Town struct {
 	Keeper *vault.Keeper
 	Blobs  vault.Blobs
 	Intake *intake.Intake
-	Rung   Bell // what intake rang
+	Rung   Bell        // what intake rang
+	Origin core.Origin // what is proven of every message's sender
 	Worker *postgres.Store
 	HTTP   *postgres.Store
 
@@ -58,8 +62,9 @@ type Citizen struct {
 func New(t testing.TB, keys vault.KeyService, blobs vault.Blobs) *Town {
 	t.Helper()
 	d := pgtest.New(t)
-	w := &Town{Database: d, Index: vault.NewIndex(bytes.Repeat([]byte{7}, 32)), Blobs: blobs, Rung: make(Bell, 64),
+	w := &Town{Database: d, Index: vault.NewIndex(bytes.Repeat([]byte{7}, 32)), Rung: make(Bell, 64),
 		Worker: d.Store(postgres.RoleWorker), HTTP: d.Store(postgres.RoleHTTP), t: t}
+	w.Blobs = vault.WithRows{Blobs: blobs, Rows: w.Worker}
 	keeping := d.Store(postgres.RoleKeeper)
 	w.Keeper = vault.NewKeeper(keys, keeping, keeping, time.Now)
 	w.Intake = intake.New(d.Store(postgres.RoleSMTP), blobs, w.Index, w.Rung, slog.New(slog.DiscardHandler))
@@ -72,7 +77,7 @@ func (w *Town) Found(code string) tenant.Founding {
 	w.t.Helper()
 	settings := tenant.Defaults()
 	settings.DepositDomain = Domain
-	f, err := tenant.New(w.HTTP, w.Keeper, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
+	f, err := tenant.New(w.HTTP, w.Keeper, w.Index, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
 	if err != nil {
 		w.t.Fatalf("found %s: %v", code, err)
 	}
@@ -121,7 +126,15 @@ func (w *Town) Lease(noun core.Noun, id string) core.Lease {
 
 // Opener opens deposits with the splitter; nil does for bodies that are no messages.
 func (w *Town) Opener(s opening.Splitter) *opening.Opener {
-	return opening.New(w.Worker, w.Keeper, w.Blobs, s, slog.New(slog.DiscardHandler))
+	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+}
+
+// origin finds in every message what the test said.
+type origin struct{ town *Town }
+
+func (o origin) Authenticate(_ context.Context, message io.Reader, _ core.Sender) (core.Origin, error) {
+	_, err := io.Copy(io.Discard, message)
+	return o.town.Origin, err
 }
 
 // Piece accepts a file, opens its deposit, and returns its one piece, leased, in the

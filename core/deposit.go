@@ -117,7 +117,7 @@ type Part struct {
 	Depth     int       // 0 in the outer message, +1 in each forwarded message
 	Via       string    // kind of container it was taken out of: ViaTNEF…; "" when it was a part itself
 	Aside     string    // why nobody meant to send it: AsideLogo…; "" when somebody may have
-	Refusal   *Refusal  // why it can never be read, known from the message alone (encrypted); nil otherwise
+	Refusal   *Refusal  // why it can never be read, known from the message alone (encrypted); nil otherwise, and whenever Aside is set
 	Body      io.Reader // decoded bytes; valid only during the callback
 }
 
@@ -140,6 +140,7 @@ const (
 	AsideSignature = "cryptographic_signature" // or a public key, or what goes with an encrypted part
 	AsideContainer = "container"               // opened: what it held stands beside it
 	AsideFork      = "resource_fork"           // what a Mac keeps beside a file
+	AsideLayout    = "layout"                  // what shows the text of the message, or is a piece of it
 	AsideCard      = "calendar_or_card"
 )
 

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,8 @@ func (w *walk) setAside(f *file, head []byte) {
 		f.Aside = core.AsideCard
 	case f.Type == "application/applefile" && f.within == "multipart/appledouble":
 		f.Aside = core.AsideFork
+	case isLayout(*f):
+		f.Aside = core.AsideLayout
 	case isPicture(*f, head):
 		f.Aside = w.pictures.judge(f, head)
 	}
@@ -31,6 +34,24 @@ func isSignature(f file, called string) bool {
 	}
 	name := strings.ToLower(f.Name)
 	return called == ".p7s" || name == "signature.asc" || strings.HasPrefix(name, "openpgp_") && called == ".asc"
+}
+
+// textPiece is the name that Exchange gives to each piece of a text that Apple Mail cut
+// where a file stands in it.
+var textPiece = regexp.MustCompile(`^att\d{5}\.(?:html?|txt)$`)
+
+// isLayout knows the files that Outlook, Exchange and telephones add to show the text.
+func isLayout(f file) bool {
+	switch f.Type {
+	case "application/smil", "application/x-mso", "application/vnd.ms-officetheme", "text/css":
+		return true
+	}
+	switch name := strings.ToLower(f.Name); name {
+	case "oledata.mso", "editdata.mso", "themedata.thmx", "colorschememapping.xml", "filelist.xml":
+		return true
+	default:
+		return strings.HasPrefix(f.Type, "text/") && textPiece.MatchString(name)
+	}
 }
 
 // isCard knows what goes into a diary or an address book.

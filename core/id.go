@@ -11,7 +11,8 @@ type (
 	TenantID   string // a town
 	CitizenID  string // the owner of one vault; it names the vault too
 	AgentID    string // someone of the town
-	AddressID  string // a secret deposit address
+	AddressID  string // a deposit address
+	SenderID   string // an address that a citizen writes from
 	DepositID  string // one arrival
 	PieceID    string // one file found in a deposit
 	DocumentID string // what stands in a vault

@@ -32,7 +32,7 @@ type Origin struct {
 	DMARC  Result `json:"dmarc"`
 	Reason string `json:"reason"` // stable code of why it is proven or not: "dkim_aligned", "two_from", "unaligned"…
 
-	Trouble   bool `json:"trouble,omitempty"`   // DNS was in trouble: another time more may be proven, never less
+	Trouble   bool `json:"trouble,omitempty"`   // DNS was in trouble where a proof hung on it: another time it may be Proven
 	Automatic bool `json:"automatic,omitempty"` // written by a program: never answered (RFC 3834, RFC 5230 §4.6)
 }
 

@@ -15,6 +15,7 @@ import (
 	"vaguemestre/core"
 )
 
+// sized is a message of exactly n bytes.
 func sized(n int) string {
 	head := "Subject: x\r\n\r\n"
 	body := strings.Repeat(strings.Repeat("y", 78)+"\r\n", (n-len(head))/80)
@@ -121,6 +122,8 @@ func TestSEC43_SessionLimit(t *testing.T) {
 	}
 }
 
+// TestSEC40_OversizeThenDot: what follows the end of a message that was too large is a
+// command again, and no second message hides in the first.
 func TestSEC40_OversizeThenDot(t *testing.T) {
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{MaxBytes: 1000}, intake)
@@ -192,6 +195,7 @@ func TestSEC43_SlowSendersAreCut(t *testing.T) {
 	})
 }
 
+// sieve is an intake that keeps nothing but a count.
 type sieve struct {
 	town
 	bytes int64

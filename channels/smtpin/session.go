@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"sync"
+	"time"
 
 	smtp "github.com/emersion/go-smtp"
 
@@ -23,6 +23,7 @@ type session struct {
 
 	mu   sync.Mutex // a message by BDAT is read beside the commands
 	from string
+	helo string
 	utf8 bool // the sender reads UTF-8 replies (RFC 6531 §3.7.4)
 	to   core.Address
 	step step
@@ -43,15 +44,24 @@ func (r *reception) newSession(c *smtp.Conn) (smtp.Session, error) {
 
 // Mail begins a transaction. Its declared size was compared by the server.
 func (s *session) Mail(from string, opts *smtp.MailOptions) error {
-	if s.r.requireTLS && !s.wire.secure {
+	if s.wire.requireTLS && !s.wire.secure {
 		return reply(530, smtp.EnhancedCode{5, 7, 0}, "Must issue a STARTTLS command first")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.step != idle {
-		return reply(503, smtp.EnhancedCode{5, 5, 1}, "Sender already given")
+		return reply(503, smtp.EnhancedCode{5, 5, 1}, "Sender already given: RSET for another message")
 	}
-	s.from, s.utf8, s.step = from, opts.UTF8, named
+	if s.wire.tally.messages >= s.r.cfg.MaxMessages && !s.wire.exempt {
+		s.wire.dead.Store(true)
+		return reply(421, smtp.EnhancedCode{4, 7, 0}, "Enough messages for one session, please connect again")
+	}
+	if !s.r.crowd.message(s.wire.client) {
+		return reply(452, smtp.EnhancedCode{4, 7, 1}, "Too many messages from your network, please send this one in a minute")
+	}
+	s.wire.tally.messages++
+	s.wire.reset() // chunks of nothing may have started its clock
+	s.from, s.helo, s.utf8, s.step = from, s.conn.Hostname(), opts.UTF8, named
 	s.wire.busy.Store(true)
 	return nil
 }
@@ -60,9 +70,12 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 // to come in a transaction of its own, which 452 makes the sender do. Another address
 // of the same vault adds nothing.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	if s.r.crowd.guessing(s.wire.client) {
+		return reply(452, smtp.EnhancedCode{4, 7, 1}, "Too many unknown addresses from your network, please try again in a minute")
+	}
 	address, err := s.r.intake.Locate(s.r.work, to)
 	if errors.Is(err, core.ErrNotFound) {
-		return reply(550, smtp.EnhancedCode{5, 1, 1}, "No such address")
+		return s.unknown(to)
 	}
 	if err != nil {
 		s.r.log.Error("address not looked up", "error", err)
@@ -74,9 +87,54 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "One recipient at a time, please send this one separately")
 	}
 	if s.step == named {
+		if !s.r.crowd.address(address.ID, s.wire.client) {
+			return reply(452, smtp.EnhancedCode{4, 2, 1}, "Too many messages to this address, please send this one in a minute")
+		}
 		s.to, s.step = address, addressed
+		s.wire.addressed.Store(true)
 	}
 	return nil
+}
+
+// unknown answers for an address that is not one of ours, or not any more: the two
+// cannot be told apart. Who tries many waits longer each time and is sent away.
+func (s *session) unknown(to string) error {
+	if local, _, _ := strings.Cut(to, "@"); strings.EqualFold(local, "postmaster") || strings.EqualFold(local, "abuse") {
+		return s.elsewhere()
+	}
+	s.r.crowd.unknown(s.wire.client)
+	n := s.wire.tally.unknown
+	s.wire.tally.unknown++
+	if n >= s.r.cfg.MaxUnknown {
+		s.wire.dead.Store(true)
+		return reply(421, smtp.EnhancedCode{4, 7, 0}, "Too many unknown addresses, closing")
+	}
+	wait := time.NewTimer(time.Duration(n) * s.r.cfg.UnknownDelay)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-s.r.work.Done():
+	}
+	return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual("No such address. Adresse inconnue : comparez-la à celle qu’indique votre compte ou votre courrier."))
+}
+
+// elsewhere answers for the addresses that every mail server is asked for (RFC 5321
+// §4.5.1, RFC 2142): nobody reads mail here, all of it is filed.
+func (s *session) elsewhere() error {
+	if s.r.cfg.Contact == "" {
+		return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual("Nobody reads mail here. Personne ne lit cette boîte : écrivez à la mairie, à l’adresse qu’indique son site."))
+	}
+	return reply(551, smtp.EnhancedCode{5, 1, 6}, s.bilingual("Nobody reads mail here. Personne ne lit cette boîte : écrivez à "+s.r.cfg.Contact))
+}
+
+// bilingual is for those who find it in a non-delivery notice.
+func (s *session) bilingual(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.utf8 {
+		return text
+	}
+	return inASCII(text)
 }
 
 // Data takes the message in. What it returns is the reply, of success too.
@@ -86,15 +144,14 @@ func (s *session) Data(r io.Reader) error {
 		return errLater // reset in the meantime
 	}
 	if _, chunked := r.(*io.PipeReader); chunked {
-		b := &chunkBody{r: r, max: s.r.cfg.MaxLine}
+		b := &chunkBody{r: r, lines: lines{max: s.r.cfg.MaxLine}}
 		answer := s.take(d, b, utf8)
 		if b.broken() {
 			s.wire.dead.Store(true)
 		}
 		return answer
 	}
-	s.wire.begin()
-	b := &dataBody{w: s.wire}
+	b := newDataBody(s.wire)
 	answer := s.take(d, b, utf8)
 	if s.passOver(b) {
 		s.wire.give = []byte(".\r\n") // go-smtp looks for the end too
@@ -108,14 +165,14 @@ func (s *session) Data(r io.Reader) error {
 func (s *session) deposit() (d core.Deposit, utf8, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	host, _, err := net.SplitHostPort(s.wire.RemoteAddr().String())
-	if err != nil {
-		host = s.wire.RemoteAddr().String()
+	host := ""
+	if s.wire.client.IsValid() {
+		host = s.wire.client.String()
 	}
 	return core.Deposit{
 		Tenant:   s.to.Tenant,
 		Channel:  core.ChannelSMTP,
-		Sender:   core.Sender{MailFrom: s.from, Helo: s.conn.Hostname(), Remote: host, TLS: s.wire.secure},
+		Sender:   core.Sender{MailFrom: s.from, Helo: s.helo, Remote: host, TLS: s.wire.secure},
 		Address:  s.to,
 		Journey:  core.JourneyHome,
 		Received: s.r.cfg.Now(),
@@ -135,11 +192,12 @@ func (s *session) take(d core.Deposit, b body, utf8 bool) *smtp.SMTPError {
 			err = fmt.Errorf("accepted %s with %d bytes unread", receipt.Deposit, n)
 		}
 	}
-	answer := outcome(receipt, err, b.failed(), utf8)
+	answer := s.r.outcome(receipt, err, b.failed(), utf8)
 	switch {
 	case answer == errLater:
 		s.r.log.Error("message not taken in", "error", err)
 	case answer.Code == 250:
+		s.wire.taken.Store(true)
 		s.r.log.Info("message taken in", "deposit", receipt.Deposit, "repeat", receipt.Repeat)
 	default:
 		s.r.log.Info("message refused", "reply", answer.Code, "status", fmt.Sprint(answer.EnhancedCode))
@@ -152,7 +210,10 @@ func (s *session) take(d core.Deposit, b body, utf8 bool) *smtp.SMTPError {
 // within as many bytes as a message may have, or not as it should.
 func (s *session) passOver(d *dataBody) bool {
 	if errors.Is(d.err, errTooLarge) {
-		d.err, d.total = nil, 0
+		d.err = nil
+		if d.total -= s.r.cfg.MaxBytes; d.total > s.r.cfg.MaxBytes {
+			return false
+		}
 	}
 	_, err := io.Copy(io.Discard, d)
 	return err == nil
@@ -162,79 +223,9 @@ func (s *session) passOver(d *dataBody) bool {
 func (s *session) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.from, s.utf8, s.to, s.step = "", false, core.Address{}, idle
+	s.from, s.helo, s.utf8, s.to, s.step = "", "", false, core.Address{}, idle
 	s.wire.reset()
 }
 
 // Logout ends the session; the wire closes by itself.
 func (s *session) Logout() error { return nil }
-
-// What a sender is told that may try again.
-var (
-	errLater    = reply(451, smtp.EnhancedCode{4, 3, 0}, "Not taken in, please try again later")
-	errCutShort = reply(451, smtp.EnhancedCode{4, 4, 2}, "Message did not come in whole")
-)
-
-func reply(code int, status smtp.EnhancedCode, text string) *smtp.SMTPError {
-	return &smtp.SMTPError{Code: code, EnhancedCode: status, Message: text}
-}
-
-// outcome translates what became of a message into a reply, once for all of the
-// channel: a fault of the sender's bytes, a refusal, an accident, or success.
-func outcome(receipt core.Receipt, err, fault error, utf8 bool) *smtp.SMTPError {
-	var refusal *core.Refusal
-	switch {
-	case errors.Is(fault, errBareLine):
-		return reply(550, smtp.EnhancedCode{5, 5, 2}, "Bare CR or LF, closing")
-	case errors.Is(fault, errLongLine):
-		return reply(554, smtp.EnhancedCode{5, 6, 0}, "Line too long")
-	case errors.Is(fault, errTooLarge):
-		return reply(552, smtp.EnhancedCode{5, 3, 4}, "Message too large")
-	case fault != nil:
-		return errCutShort
-	case errors.As(err, &refusal):
-		return refused(refusal, utf8)
-	case err != nil:
-		return errLater
-	}
-	return reply(250, smtp.EnhancedCode{2, 0, 0}, "Taken in: "+string(receipt.Deposit))
-}
-
-// refused puts a refusal into a reply: its code for machines, its sentence for the
-// person who may find it in a non-delivery notice.
-func refused(r *core.Refusal, utf8 bool) *smtp.SMTPError {
-	sentence := r.Reason
-	if !utf8 {
-		sentence = inASCII(sentence)
-	}
-	const room = 400 // a reply line has 512 bytes (RFC 5321 §4.5.3.1.5)
-	if len(sentence) > room {
-		sentence = strings.ToValidUTF8(sentence[:room], "")
-	}
-	text := strings.Join(strings.Fields("Refused ("+r.Code+"): "+sentence), " ")
-	switch r.Code {
-	case "too_large":
-		return reply(552, smtp.EnhancedCode{5, 3, 4}, text)
-	case "header_too_large", "too_many_parts", "too_deep", "unsupported_kind":
-		return reply(554, smtp.EnhancedCode{5, 6, 0}, text)
-	}
-	return reply(550, smtp.EnhancedCode{5, 7, 1}, text)
-}
-
-// inASCII writes a French sentence as a reply without SMTPUTF8 may have it.
-func inASCII(s string) string {
-	s = plainLetters.Replace(s)
-	return strings.Map(func(r rune) rune {
-		if r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-var plainLetters = strings.NewReplacer(
-	"à", "a", "â", "a", "ä", "a", "ç", "c", "é", "e", "è", "e", "ê", "e", "ë", "e", "î", "i", "ï", "i",
-	"ô", "o", "ö", "o", "ù", "u", "û", "u", "ü", "u", "œ", "oe", "æ", "ae",
-	"À", "A", "Â", "A", "Ç", "C", "É", "E", "È", "E", "Ê", "E", "Î", "I", "Ô", "O", "Ù", "U", "Œ", "OE",
-	"’", "'", "«", `"`, "»", `"`, "…", "...", "–", "-", "—", "-", "\u00a0", " ", "\u202f", " ",
-)

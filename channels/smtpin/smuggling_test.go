@@ -10,8 +10,9 @@ import (
 	"vaguemestre/channels/smtpin"
 )
 
+// TestSEC40_Smuggling sends what two servers may read differently. Whatever comes after
+// the trick holds a second message, which must never be taken in.
 func TestSEC40_Smuggling(t *testing.T) {
-	second := "MAIL FROM:<evil@b.test>\r\nRCPT TO:<" + mine + ">\r\nDATA\r\n" + letter + ".\r\n"
 	for name, end := range map[string]string{
 		"LF.LF":         "\n.\n",
 		"LF.CRLF":       "\n.\r\n",
@@ -26,6 +27,24 @@ func TestSEC40_Smuggling(t *testing.T) {
 		"dot, CR, text": "\r\n.\rtext\r\n",
 		"bare LF":       "a\nb",
 		"bare CR":       "a\rb",
+		"CR.LF":         "\r.\n",
+		"LF.CR":         "\n.\r",
+		"LF.CRCRLF":     "\n.\r\r\n",
+		"CR.CRCRLF":     "\r.\r\r\n",
+		"CRCRLF.CRCRLF": "\r\r\n.\r\r\n",
+		"LFLF.LFLF":     "\n\n.\n\n",
+		"CRLF.LFCR":     "\r\n.\n\r",
+		"CRNUL.CRLF":    "\r\x00.\r\n",
+		"CRLF.CRNULLF":  "\r\n.\r\x00\n",
+		"CRNULLF.CRLF":  "\r\x00\n.\r\n",
+		"LFNUL.CRLF":    "\n\x00.\r\n",
+		"NULLF.NULLF":   "\x00\n.\x00\n",
+		"dot LF, alone": ".\n.\r",
+		"CRLF..LF":      "\r\n..\n",
+		"CRLF..CR":      "\r\n..\rx",
+		"LF..CRLF":      "\n..\r\n",
+		"CRLF LF.CRLF":  "\r\n\n.\r\n",
+		"CRLF CR.CRLF":  "\r\n\r.\r\n",
 	} {
 		for _, split := range []bool{false, true} {
 			for _, tls := range []bool{false, true} {
@@ -55,6 +74,7 @@ func TestSEC40_Smuggling(t *testing.T) {
 	}
 }
 
+// trickle sends every byte on its own; the far end may close in the middle.
 func trickle(d *dialog, raw string) {
 	for i := range len(raw) {
 		if _, err := io.WriteString(d.Conn, raw[i:i+1]); err != nil {
@@ -63,12 +83,24 @@ func trickle(d *dialog, raw string) {
 	}
 }
 
+// TestSEC40_NoSmugglingWithoutBareBreaks sends tricks with proper line ends: one message each.
 func TestSEC40_NoSmugglingWithoutBareBreaks(t *testing.T) {
 	for name, inside := range map[string]string{
 		"NUL before the dot": "\r\n\x00.\r\n",
 		"NUL after the dot":  "\r\n.\x00\r\n",
 		"blank after":        "\r\n. \r\n",
 		"two dots":           "\r\n..\r\n",
+		"tab after":          "\r\n.\t\r\n",
+		"VT for a line end":  "\v.\v",
+		"FF for a line end":  "\f.\f",
+		"NEL for a line end": "\u0085.\u0085",
+		"LS for a line end":  "\u2028.\u2028",
+		"0x8d, 0x8a":         "\x8d\x8a.\x8d\x8a",
+		"full width":         "\r\n\uff0e\r\n",
+		"percent":            "%0d%0a.%0d%0a",
+		"words":              "\\r\\n.\\r\\n",
+		"dot, dot, NUL":      "\r\n..\x00\r\n",
+		"blank before":       "\r\n .\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			intake := &town{}
@@ -141,6 +173,8 @@ func TestChunks(t *testing.T) {
 	}
 }
 
+// TestCutShort breaks the connection within a message: nothing may be taken in, however
+// the part that came looks like a whole.
 func TestCutShort(t *testing.T) {
 	for name, raw := range map[string]string{
 		"DATA":           "DATA\r\n" + letter,

@@ -19,6 +19,7 @@ import (
 	"vaguemestre/channels/smtpin"
 )
 
+// certificate is a TLS configuration with a fresh certificate of its own.
 func certificate(t testing.TB) *tls.Config {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -33,13 +34,18 @@ func certificate(t testing.TB) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 }
 
+// startTLS secures the conversation and says EHLO again.
 func (d *dialog) startTLS() *dialog {
 	d.t.Helper()
 	d.cmd("STARTTLS", "220 ")
-	conn := tls.Client(d.Conn, &tls.Config{InsecureSkipVerify: true})
-	secured := &dialog{d.t, conn, bufio.NewReader(conn)}
+	secured := d.handshake()
 	secured.cmd("EHLO secured.test", "250")
 	return secured
+}
+
+func (d *dialog) handshake() *dialog {
+	conn := tls.Client(d.Conn, &tls.Config{InsecureSkipVerify: true})
+	return &dialog{d.t, conn, bufio.NewReader(conn)}
 }
 
 func TestSTARTTLS(t *testing.T) {
@@ -51,11 +57,11 @@ func TestSTARTTLS(t *testing.T) {
 	}
 	d.envelope(mine) // forgotten by what follows
 	d = d.startTLS()
-	d.cmd("DATA", "502 ")
+	d.cmd("DATA", "503 5.5.1 ")
 	if got := d.cmd("EHLO secured.test", "250"); strings.Contains(got, "STARTTLS") {
 		t.Errorf("offered again: %q", got)
 	}
-	d.cmd("STARTTLS", "502 ")
+	d.cmd("STARTTLS", "503 5.5.1 ")
 	d.envelope(mine)
 	d.data(letter, "250 ")
 	d.cmd("QUIT", "221 ")
@@ -74,6 +80,8 @@ func TestSTARTTLSIsNotOffered(t *testing.T) {
 	d.cmd("NOOP", "250 ")
 }
 
+// TestSEC41_NothingFollowsSTARTTLS injects commands in the clear: none may be carried out
+// after the handshake, as if it had been protected.
 func TestSEC41_NothingFollowsSTARTTLS(t *testing.T) {
 	intake := &town{}
 	addr, _ := open(t, smtpin.Config{TLS: certificate(t)}, intake)
@@ -91,14 +99,14 @@ func TestSEC41_NothingFollowsSTARTTLS(t *testing.T) {
 }
 
 func TestSEC42_PlaintextOnlyOnLoopback(t *testing.T) {
-	if err := smtpin.New(smtpin.Config{Addr: "0.0.0.0:0"}, &town{}, slog.New(slog.DiscardHandler)).Listen(); err == nil {
+	if err := smtpin.New(smtpin.Config{Addrs: []string{"0.0.0.0:0"}}, &town{}, slog.New(slog.DiscardHandler)).Listen(); err == nil {
 		t.Error("listens to the world without TLS")
 	}
 	intake := &town{}
-	addr, _ := open(t, smtpin.Config{Addr: "0.0.0.0:0", TLS: certificate(t)}, intake)
+	addr, _ := open(t, smtpin.Config{Addrs: []string{"0.0.0.0:0"}, TLS: certificate(t)}, intake)
 	d := dial(t, addr)
 	d.cmd("MAIL FROM:<a@b.test>", "530 5.7.0 ")
-	d.cmd("RCPT TO:<"+mine+">", "502 ")
+	d.cmd("RCPT TO:<"+mine+">", "503 5.5.1 ")
 	d = d.startTLS()
 	d.envelope(mine)
 	d.data(letter, "250 ")

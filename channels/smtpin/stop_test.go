@@ -67,7 +67,7 @@ func TestStopTimeout(t *testing.T) {
 
 func TestRunAgain(t *testing.T) {
 	intake := &town{}
-	c := smtpin.New(smtpin.Config{Addr: "127.0.0.1:0"}, intake, slog.New(slog.DiscardHandler))
+	c := smtpin.New(smtpin.Config{Addrs: []string{"127.0.0.1:0"}, Domain: "mx.ville.test"}, intake, slog.New(slog.DiscardHandler))
 	for range 2 {
 		if err := c.Listen(); err != nil {
 			t.Fatal(err)

@@ -2,14 +2,11 @@ package smtpin
 
 import (
 	"bufio"
-	"bytes"
-	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,11 +15,11 @@ import (
 
 const (
 	wireBuffer = 8 << 10
+	// wideBuffer is what a message is read through: fewer, larger reads.
+	wideBuffer = 64 << 10
 	// maxCommand bounds a command line: RFC 5321 §4.5.3.1.4 asks for 512 bytes and
 	// lets extensions add to it.
 	maxCommand = 2 << 10
-	// handshakeTimeout bounds the TLS negotiation.
-	handshakeTimeout = time.Minute
 )
 
 // wire is a connection as the protocol server is to see it. It hands over one command
@@ -37,17 +34,46 @@ type wire struct {
 	net.Conn // the network, or TLS over it
 	r        *reception
 	br       *bufio.Reader
-	secure   bool
-	silent   bool // swallow the next reply: the greeting that TLS makes a second one
+	wide     *bufio.Reader // over br, while a message comes in and until it is read up
 
-	give  []byte    // to be handed over before anything is read
-	chunk int64     // bytes of a BDAT chunk still to come
-	until time.Time // when the message under way must be there; zero between messages
+	client     netip.Addr
+	exempt     bool // its network is not counted
+	requireTLS bool
+	secure     bool
+	silent     bool // swallow the next reply: the greeting that TLS makes a second one
+	tally      *tally
 
-	dead   atomic.Bool // nothing is read any more
-	busy   atomic.Bool // in a transaction, which may finish when the channel stops
-	handed atomic.Bool // the connection lives on in another wire
-	closed sync.Once
+	give   []byte    // to be handed over before anything is read
+	verb   string    // of the command under way
+	held   []byte    // lines of a reply that goes on
+	chunk  int64     // bytes of a BDAT chunk still to come
+	wasted int64     // bytes read of what was refused already
+	until  time.Time // when the message under way must be there; zero between messages
+	window time.Time // when it is asked next whether it comes in too slowly
+	got    int       // bytes of it since the last time
+	owed   bool      // go-smtp has a reply to give
+	wary   bool      // a message, taken or refused, came just before
+	vast   bool      // the MAIL under way declares a size of more digits than go-smtp reads
+
+	dead      atomic.Bool // nothing is read any more
+	busy      atomic.Bool // in a transaction, which may finish when the channel stops
+	addressed atomic.Bool // in a transaction with a recipient
+	taken     atomic.Bool // a message, just now
+	counted   atomic.Bool // among the sessions of its network
+	handed    atomic.Bool // the connection lives on in another wire
+	closed    sync.Once
+}
+
+// tally is what a session has done so far; it outlives STARTTLS.
+type tally struct {
+	commands int // since the last message taken in
+	messages int
+	errors   int
+	unknown  int
+}
+
+func newWire(r *reception, conn net.Conn) *wire {
+	return &wire{Conn: conn, r: r, br: bufio.NewReaderSize(conn, wireBuffer), tally: &tally{}}
 }
 
 // Read hands over what is next: a command line, or bytes of a chunk. It says io.EOF
@@ -59,6 +85,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.chunk = 0
 		return 0, errCutShort
 	case w.dead.Load():
+		w.linger()
 		return 0, io.EOF
 	case w.chunk > 0:
 		return w.readChunk(p)
@@ -67,8 +94,10 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 	if len(w.give) == 0 {
 		w.dead.Store(true)
+		w.linger()
 		return 0, io.EOF
 	}
+	w.owed = true
 	n := copy(p, w.give)
 	w.give = w.give[n:]
 	return n, nil
@@ -77,131 +106,177 @@ func (w *wire) Read(p []byte) (int, error) {
 // readChunk reads from a BDAT chunk. A chunk cut short is never io.EOF: go-smtp would
 // take that for its end, and a part of a message for the whole. It is the reply instead.
 func (w *wire) readChunk(p []byte) (int, error) {
-	w.arm()
-	n, err := w.br.Read(p[:min(int64(len(p)), w.chunk)])
+	n, err := w.wait(func() (int, error) { return w.in().Read(p[:min(int64(len(p)), w.chunk)]) })
 	w.chunk -= int64(n)
 	if err != nil {
 		w.dead.Store(true)
 		w.chunk = 0
+		if errors.Is(err, errSlow) {
+			return n, tooSlow
+		}
 		return n, errCutShort
 	}
 	return n, nil
 }
 
-// command reads a command line, and gives nothing when the session is over.
-func (w *wire) command() []byte {
+// more waits until n bytes of a message are buffered.
+func (w *wire) more(n int) error {
+	for in := w.in(); in.Buffered() < n; {
+		had := in.Buffered()
+		_, err := w.wait(func() (int, error) {
+			_, err := in.Peek(had + 1)
+			return in.Buffered() - had, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wait reads bytes of a message by read, as long as the time of the next bytes, of
+// the message and of its pace allow.
+func (w *wire) wait(read func() (int, error)) (int, error) {
+	idle := time.Now().Add(w.r.cfg.ReadTimeout)
 	for {
-		if w.stopped() {
-			return w.say("421 4.3.2 Closing down, try again later")
+		if err := w.pace(idle); err != nil {
+			return 0, err
 		}
-		w.arm()
-		line, err := w.br.ReadSlice('\n')
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded) && w.stopped():
-			continue
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			return w.say("421 4.4.2 Idle for too long")
-		case errors.Is(err, bufio.ErrBufferFull), err == nil && len(line) > maxCommand:
-			return w.say("500 5.5.2 Line too long")
-		case err != nil:
-			return nil
-		case !bytes.HasSuffix(line, []byte("\r\n")) || bytes.IndexByte(line, '\r') != len(line)-2:
-			return w.say("550 5.5.2 Bare CR or LF, closing")
+		n, err := read()
+		w.got += n
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
 		}
-		verb := strings.ToUpper(string(line[:min(len(line), 8)]))
-		switch {
-		case verb == "STARTTLS" && w.r.cfg.TLS != nil && !w.secure:
-			return w.startTLS(line)
-		case strings.HasPrefix(verb, "BDAT "):
-			return w.bdat(line)
+		if now := time.Now(); !now.Before(idle) || !now.Before(w.until) {
+			return 0, err
 		}
-		return line
 	}
 }
 
-// say writes a last reply and gives nothing. A sender that takes no reply is not waited for.
-func (w *wire) say(reply string) []byte {
-	w.Conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
-	io.WriteString(w.Conn, reply+"\r\n")
-	return nil
-}
-
-// bdat notes how many bytes follow a BDAT command (RFC 3030 §2), exactly when go-smtp
-// is going to read them. A chunk that no message may have is not even read.
-func (w *wire) bdat(line []byte) []byte {
-	args := strings.Fields(string(line[len("BDAT "):]))
-	if len(args) == 1 || len(args) == 2 && strings.EqualFold(args[1], "LAST") {
-		size, err := strconv.ParseUint(args[0], 10, 32)
-		if err == nil && int64(size) > w.r.cfg.MaxBytes {
-			return w.say("552 5.3.4 Message too large")
+// pace sets the time until which the next bytes of a message are waited for, and says
+// when too few came in the time before.
+func (w *wire) pace(idle time.Time) error {
+	now := time.Now()
+	if !now.Before(w.window) {
+		if float64(w.got) < float64(w.r.cfg.MinSpeed)*w.r.cfg.SlowWindow.Seconds() {
+			return errSlow
 		}
-		if err == nil {
-			w.chunk = int64(size)
-			w.begin()
+		w.got, w.window = 0, now.Add(w.r.cfg.SlowWindow)
+	}
+	for _, t := range []time.Time{w.until, w.window} {
+		if t.Before(idle) {
+			idle = t
 		}
 	}
-	return line
+	return w.Conn.SetReadDeadline(idle)
 }
 
-// startTLS secures the connection and hands it to the other server as a new session,
-// which knows nothing that was said in the clear (RFC 3207 §4.2). Bytes sent along with
-// the command were not protected: the session ends.
-func (w *wire) startTLS(line []byte) []byte {
-	if len(bytes.TrimSpace(line)) > len("STARTTLS") {
-		return w.say("501 5.5.4 STARTTLS takes no parameter, closing")
+// in is where bytes are read from.
+func (w *wire) in() *bufio.Reader {
+	if w.wide != nil {
+		return w.wide
 	}
-	if w.br.Buffered() > 0 {
-		return w.say("503 5.5.1 Nothing may follow STARTTLS, closing")
-	}
-	if _, err := io.WriteString(w.Conn, "220 2.0.0 Ready to start TLS\r\n"); err != nil {
-		return nil
-	}
-	conn := tls.Server(w.Conn, w.r.cfg.TLS)
-	ctx, cancel := context.WithTimeout(w.r.work, handshakeTimeout)
-	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		return nil
-	}
-	secured := &wire{Conn: conn, r: w.r, br: bufio.NewReaderSize(conn, wireBuffer), secure: true, silent: true}
-	w.handed.Store(true)
-	w.r.replace(w, secured)
-	w.r.upgraded.pass(secured)
-	return nil
+	return w.br
 }
 
+var wides = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, wideBuffer) }}
+
+// widen reads through a larger buffer until it is empty between commands: narrow.
+func (w *wire) widen() {
+	if w.wide == nil {
+		w.wide = wides.Get().(*bufio.Reader)
+		w.wide.Reset(w.br)
+	}
+}
+
+func (w *wire) narrow() {
+	if w.wide != nil && w.wide.Buffered() == 0 {
+		w.wide.Reset(nil)
+		wides.Put(w.wide)
+		w.wide = nil
+	}
+}
+
+// Write sends a reply of go-smtp's, which writes it line by line, in our words.
 func (w *wire) Write(p []byte) (int, error) {
 	if w.silent {
 		w.silent = false
 		return len(p), nil
 	}
-	return w.Conn.Write(p)
+	line := w.reword(strings.TrimRight(string(p), "\r\n"))
+	w.held = append(append(w.held, line...), "\r\n"...)
+	if len(line) > 3 && line[3] == '-' {
+		return len(p), nil
+	}
+	w.owed = false
+	_, err := w.Conn.Write(w.held)
+	w.held = w.held[:0]
+	return len(p), err
+}
+
+// answer sends a reply of our own. A sender that takes no reply is not waited for.
+func (w *wire) answer(reply string) {
+	w.Conn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(w.Conn, w.counting(reply)+"\r\n")
+}
+
+// say is the last answer, after which nothing is read.
+func (w *wire) say(reply string) []byte {
+	w.answer(reply)
+	w.dead.Store(true)
+	return nil
+}
+
+// What is still read after the last reply: closing upon unread bytes may keep the
+// reply from being read.
+const (
+	lingerBytes = 1 << 20
+	lingerTime  = time.Second
+)
+
+// linger lets the client read the last reply, once it is given.
+func (w *wire) linger() {
+	half, ok := w.Conn.(interface{ CloseWrite() error })
+	if !ok || w.owed || w.handed.Load() {
+		return
+	}
+	half.CloseWrite()
+	w.Conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, w.in(), lingerBytes)
 }
 
 // Close closes the connection unless another wire has it; doing it again does nothing.
 func (w *wire) Close() error {
 	var err error
 	w.closed.Do(func() {
-		if !w.handed.Load() {
-			err = w.Conn.Close()
-			w.r.leave(w)
+		if w.handed.Load() {
+			return
+		}
+		err = w.Conn.Close()
+		w.r.leave(w)
+		if w.counted.Load() {
+			w.r.crowd.leave(w.client)
 		}
 	})
 	return err
 }
 
-// begin starts the clock of a message, reset stops it.
+// begin starts the clock of a message and of its pace, reset stops it.
 func (w *wire) begin() {
+	now := time.Now()
 	if w.until.IsZero() {
-		w.until = time.Now().Add(w.r.cfg.DataTimeout)
+		w.until = now.Add(w.r.cfg.DataTimeout)
 	}
+	w.got, w.window = 0, now.Add(w.r.cfg.SlowWindow)
 }
 
 func (w *wire) reset() {
 	w.until = time.Time{}
 	w.busy.Store(false)
+	w.addressed.Store(false)
 }
 
-// arm sets the time by which the next bytes must come.
+// arm sets the time by which the next command must come.
 func (w *wire) arm() {
 	deadline := time.Now().Add(w.r.cfg.ReadTimeout)
 	if !w.until.IsZero() && w.until.Before(deadline) {

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,7 +31,22 @@ func newTenant(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.call(cmd, "tenant/list", control.Args{}, showFields("id", "code", "name"))
 		}}
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list))
+	var s control.Args
+	set := &cobra.Command{Use: "set [KEY=VALUE…]", Short: "Change settings of a town, and show them: each change is a new version",
+		Example: "  vaguemestre tenant set --tenant demo generic_address=depot@ville.fr address_form=plus",
+		RunE: func(cmd *cobra.Command, pairs []string) error {
+			s.Settings = map[string]string{}
+			for _, pair := range pairs {
+				key, value, ok := strings.Cut(pair, "=")
+				if !ok {
+					return &usageError{fmt.Errorf("%q: want KEY=VALUE", pair)}
+				}
+				s.Settings[key] = value
+			}
+			return c.call(cmd, "tenant/set", s, showSettings)
+		}}
+	tenantFlag(set, &s)
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")))
 }
 
 func newCitizen(c *client) *cobra.Command {
@@ -51,20 +69,44 @@ func newCitizen(c *client) *cobra.Command {
 		citizenFlag(cmd, &a)
 		return c.jsonFlag(required(cmd, "citizen"))
 	}
+	var r control.Args
+	rotate := &cobra.Command{Use: "rotate", Short: "Revoke the addresses in force and make a new one", Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return c.call(cmd, "citizen/address/rotate", r, showFields("deposit_address"))
+	}}
+	citizenFlag(rotate, &r)
+	rotate.Flags().IntVar(&r.Days, "days", 0, "days after which the new one ends by itself; 0: never")
 	return group("citizen", "Citizens (usagers)",
 		c.jsonFlag(required(add, "tenant", "given", "family", "email")),
 		group("address", "A citizen's secret deposit addresses",
 			address("show", "Show the addresses, revoked ones included (journaled)", "address", "created", "revoked"),
-			address("rotate", "Revoke the addresses in force and make a new one", "deposit_address"),
-			address("revoke", "Revoke the addresses in force: mail to them is refused from now on")))
+			c.jsonFlag(required(rotate, "citizen")),
+			address("revoke", "Revoke the addresses in force: mail to them is refused from now on")),
+		newSender(c))
 }
 
-func newDeposits(c *client) *cobra.Command {
-	var a control.Args
-	list := &cobra.Command{Use: "list", Short: "List what arrived, with its pieces, their states and reasons", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "deposits/list", a, showDeposit) }}
-	tenantFlag(list, &a)
-	return group("deposits", "What arrived (dépôts)", c.jsonFlag(required(list, "tenant")))
+// newSender: the addresses a citizen writes from. The token of add goes to the address
+// itself; in a development home it is shown.
+func newSender(c *client) *cobra.Command {
+	sub := func(use, short string, flag func(*cobra.Command, *control.Args), needs []string, fields ...string) *cobra.Command {
+		var a control.Args
+		cmd := &cobra.Command{Use: use, Short: short, Args: noArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.call(cmd, "citizen/sender/"+use, a, showFields(fields...))
+		}}
+		citizenFlag(cmd, &a)
+		flag(cmd, &a)
+		return c.jsonFlag(required(cmd, append(needs, "citizen")...))
+	}
+	return group("sender", "The addresses a citizen writes from: a verified one vouches for what it sends",
+		sub("list", "Show them, forgotten ones included (journaled)", func(*cobra.Command, *control.Args) {}, nil, "id", "address", "how", "verified", "revoked"),
+		sub("add", "Note an address; it vouches for nothing until it is verified", func(cmd *cobra.Command, a *control.Args) {
+			cmd.Flags().StringVar(&a.Email, "email", "", "the address")
+		}, []string{"email"}, "id", "token"),
+		sub("verify", "Take the token that was sent to an address as proof", func(cmd *cobra.Command, a *control.Args) {
+			cmd.Flags().StringVar(&a.Token, "token", "", "the token")
+		}, []string{"token"}, "verified"),
+		sub("forget", "Let an address vouch for nothing any more", func(cmd *cobra.Command, a *control.Args) {
+			cmd.Flags().StringVar(&a.Sender, "sender", "", "its id")
+		}, []string{"sender"}))
 }
 
 func newVault(c *client) *cobra.Command {
@@ -75,19 +117,29 @@ func newVault(c *client) *cobra.Command {
 	get := &cobra.Command{Use: "get", Short: "Write a document's original, byte for byte, to stdout or a file", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, a, output) }}
 	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
-	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to a document that arrived unproven", Args: noArgs,
+	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to what arrived unproven: a document, or all that a deposit brought", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.Document == "" && a.Deposit == "" && a.Token == "" {
+				return &usageError{errors.New("name what to confirm: --document, --deposit or --token")}
+			}
 			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
 		}}
-	for _, cmd := range []*cobra.Command{list, get, confirm} {
+	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/link", a, showFields("token")) }}
+	for _, cmd := range []*cobra.Command{list, get, confirm, link} {
 		citizenFlag(cmd, &a)
 		c.jsonFlag(cmd)
 	}
 	for _, cmd := range []*cobra.Command{get, confirm} {
 		cmd.Flags().StringVar(&a.Document, "document", "", "the document's id")
 	}
+	for _, cmd := range []*cobra.Command{confirm, link} {
+		cmd.Flags().StringVar(&a.Deposit, "deposit", "", "a deposit's id: all that it brought")
+	}
+	confirm.Flags().StringVar(&a.Token, "token", "", "the token of a link, in the place of a deposit's id")
+	confirm.Flags().BoolVar(&a.Remember, "remember", false, "let what this deposit's sender sends, proven, need no yes from now on")
 	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
-		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen", "document"))
+		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen", "deposit"))
 }
 
 // get writes to a file only once the whole has arrived.
@@ -167,20 +219,17 @@ func showFields(fields ...string) func(io.Writer, json.RawMessage) error {
 	}
 }
 
-func showDeposit(w io.Writer, line json.RawMessage) error {
-	var d struct {
-		ID, Channel, State, Reason, Received string
-		Pieces                               []struct {
-			N                             int
-			State, Reason, Sentence, Kind string
-		}
+func showSettings(w io.Writer, line json.RawMessage) error {
+	var answer struct {
+		Version  int
+		Settings map[string]any
 	}
-	if err := json.Unmarshal(line, &d); err != nil {
+	if err := json.Unmarshal(line, &answer); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s  %s  %s  %s %s\n", d.ID, d.Received, d.Channel, d.State, d.Reason)
-	for _, p := range d.Pieces {
-		fmt.Fprintf(w, "  %d  %-5s %-10s %s  %s\n", p.N, p.Kind, p.State, p.Reason, p.Sentence)
+	fmt.Fprintf(w, "version %d\n", answer.Version)
+	for _, key := range slices.Sorted(maps.Keys(answer.Settings)) {
+		fmt.Fprintf(w, "  %-16s %v\n", key, answer.Settings[key])
 	}
 	return nil
 }

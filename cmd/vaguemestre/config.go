@@ -18,24 +18,55 @@ import (
 // (VAGUEMESTRE_ and the key in capitals), its default and its documentation. The
 // environment wins over the file.
 type Config struct {
-	Home             string        `key:"home" default:"./var" help:"folder of the embedded home and of the control socket"`
-	Roles            []string      `key:"roles" default:"smtp,http,worker,scheduler,keeper" help:"roles of this process"`
-	HTTP             string        `key:"http" default:"127.0.0.1:8080" help:"address of health, readiness and metrics; off for none"`
-	SMTP             string        `key:"smtp" default:"127.0.0.1:2525" help:"address mail is received on"`
-	SMTPDomain       string        `key:"smtp_domain" default:"localhost" help:"our name in the SMTP greeting"`
-	SMTPCert         string        `key:"smtp_cert" help:"TLS certificate (PEM file): STARTTLS is offered, and required beyond loopback"`
-	SMTPKey          string        `key:"smtp_key" help:"its private key (PEM file)"`
-	SMTPMaxBytes     int64         `key:"smtp_max_bytes" default:"52428800" help:"largest message taken in, bytes"`
-	DatabaseURL      string        `key:"database_url" secret:"true" help:"PostgreSQL, as the application's login; empty: a private one in the home"`
-	DatabaseOwnerURL string        `key:"database_owner_url" secret:"true" help:"PostgreSQL, as the owner, to migrate at start; empty with database_url: no migration"`
-	RedisURL         string        `key:"redis_url" secret:"true" help:"Redis (redis, rediss, unix, redis-sentinel, redis-cluster); empty: a private one in the home"`
-	BlobURL          string        `key:"blob_url" help:"where sealed bytes lie: a folder, or s3://bucket?…; empty: a folder in the home"`
-	KEKFile          string        `key:"kek_file" help:"file of the tenants' keys, read by the keeper alone; empty: in the home"`
-	IndexKeyFile     string        `key:"index_key_file" help:"secret of the keyed hashes, the same for all processes; empty: in the home"`
-	Workers          int           `key:"workers" default:"2" help:"steps worked on at the same time"`
-	Lease            time.Duration `key:"lease" default:"30s" help:"how long a step is held before another worker may take it"`
-	Sweep            time.Duration `key:"sweep" default:"10s" help:"how often work left standing is rung for again"`
-	Log              string        `key:"log" default:"info" help:"debug, info, warn or error"`
+	Home                   string        `key:"home" default:"./var" help:"folder of the embedded home and of the control socket"`
+	Roles                  []string      `key:"roles" default:"smtp,http,worker,scheduler,keeper" help:"roles of this process"`
+	HTTP                   string        `key:"http" default:"127.0.0.1:8080" help:"address of health, readiness and metrics; off for none"`
+	SMTP                   []string      `key:"smtp" default:"127.0.0.1:2525" help:"addresses mail is received on: host:port offers STARTTLS, tls://host:port begins with TLS"`
+	SMTPDomain             string        `key:"smtp_domain" default:"localhost" help:"our name in the SMTP greeting, and in MX records"`
+	SMTPDepositDomains     []string      `key:"smtp_deposit_domains" help:"domains of deposit addresses whose DNS records doctor prints and checks; empty: smtp_domain"`
+	SMTPContact            string        `key:"smtp_contact" help:"address that mail to postmaster and abuse is told to go to"`
+	SMTPReports            string        `key:"smtp_reports" help:"address for other servers' reports on TLS (TLS-RPT), printed by doctor"`
+	SMTPCert               string        `key:"smtp_cert" help:"TLS certificate with its chain (PEM file), taken over when replaced; TLS is required beyond loopback"`
+	SMTPKey                string        `key:"smtp_key" help:"its private key (PEM file)"`
+	SMTPACME               string        `key:"smtp_acme" help:"directory URL of the ACME authority that issues a certificate for smtp_domain, instead of smtp_cert; its terms are agreed to"`
+	SMTPACMEHTTP           string        `key:"smtp_acme_http" default:":80" help:"address where its challenges are answered; port 80 of smtp_domain leads there"`
+	SMTPProxy              []string      `key:"smtp_proxy" help:"networks of balancers, whose connections begin with a PROXY header (1 or 2)"`
+	SMTPExempt             []string      `key:"smtp_exempt" default:"127.0.0.0/8,::1/128" help:"networks without limits of messages and connections, such as a relay of the town's"`
+	SMTPMaxBytes           int64         `key:"smtp_max_bytes" default:"52428800" help:"largest message taken in, bytes"`
+	SMTPMaxHeader          int           `key:"smtp_max_header" default:"262144" help:"largest header of a message, bytes"`
+	SMTPMaxLine            int           `key:"smtp_max_line" default:"65536" help:"longest line of a message, bytes"`
+	SMTPMaxRecipients      int           `key:"smtp_max_recipients" default:"100" help:"recipients of a message"`
+	SMTPMaxSessions        int           `key:"smtp_max_sessions" default:"500" help:"sessions at the same time"`
+	SMTPMaxMessages        int           `key:"smtp_max_messages" default:"1000" help:"messages of a session"`
+	SMTPMaxCommands        int           `key:"smtp_max_commands" default:"500" help:"commands of a session without a message taken in"`
+	SMTPMaxErrors          int           `key:"smtp_max_errors" default:"20" help:"commands of a session that make no sense"`
+	SMTPMaxUnknown         int           `key:"smtp_max_unknown" default:"20" help:"unknown recipients of a session"`
+	SMTPNetworkSessions    int           `key:"smtp_network_sessions" default:"50" help:"sessions of a network (IPv4 address, IPv6 /64) at the same time; its /24 or /48 may have four times as much, here and below"`
+	SMTPNetworkConnections int           `key:"smtp_network_connections" default:"300" help:"connections of a network a minute"`
+	SMTPNetworkMessages    int           `key:"smtp_network_messages" default:"600" help:"messages of a network a minute"`
+	SMTPNetworkUnknown     int           `key:"smtp_network_unknown" default:"60" help:"unknown recipients of a network a minute"`
+	SMTPAddressMessages    int           `key:"smtp_address_messages" default:"60" help:"messages to one deposit address a minute, from all networks that are not exempt"`
+	SMTPReadTimeout        time.Duration `key:"smtp_read_timeout" default:"5m0s" help:"wait for the next command, or the next bytes of a message"`
+	SMTPDataTimeout        time.Duration `key:"smtp_data_timeout" default:"10m0s" help:"time for a whole message"`
+	SMTPSlowWindow         time.Duration `key:"smtp_slow_window" default:"1m0s" help:"how long a message may come in more slowly than smtp_min_speed"`
+	SMTPMinSpeed           int           `key:"smtp_min_speed" default:"200" help:"bytes a second that a message comes in with at least"`
+	SMTPGreetDelay         time.Duration `key:"smtp_greet_delay" default:"200ms" help:"silence awaited before the greeting"`
+	SMTPUnknownDelay       time.Duration `key:"smtp_unknown_delay" default:"100ms" help:"added to the wait for the reply with each unknown recipient of a session"`
+	SMTPStopTimeout        time.Duration `key:"smtp_stop_timeout" default:"30s" help:"time for the messages under way when the process stops"`
+	MailMaxParts           int           `key:"mail_max_parts" default:"1000" help:"files in a message; one with more is held for a person"`
+	MailMaxDepth           int           `key:"mail_max_depth" default:"20" help:"messages and parts one in another; a message with more is held"`
+	Resolver               string        `key:"resolver" help:"DNS server asked about senders, host:port; empty: the system's"`
+	ARCSealers             []string      `key:"arc_sealers" help:"domains whose ARC seal is believed when forwarding broke a signature; none unless named"`
+	DatabaseURL            string        `key:"database_url" secret:"true" help:"PostgreSQL, as the application's login; empty: a private one in the home"`
+	DatabaseOwnerURL       string        `key:"database_owner_url" secret:"true" help:"PostgreSQL, as the owner, to migrate at start; empty with database_url: no migration"`
+	RedisURL               string        `key:"redis_url" secret:"true" help:"Redis (redis, rediss, unix, redis-sentinel, redis-cluster); empty: a private one in the home"`
+	BlobURL                string        `key:"blob_url" help:"where sealed bytes lie: a folder, or s3://bucket?…; empty: a folder in the home"`
+	KEKFile                string        `key:"kek_file" help:"file of the tenants' keys, read by the keeper alone; empty: in the home"`
+	IndexKeyFile           string        `key:"index_key_file" help:"secret of the keyed hashes, the same for all processes; empty: in the home"`
+	Workers                int           `key:"workers" default:"2" help:"steps worked on at the same time"`
+	Lease                  time.Duration `key:"lease" default:"30s" help:"how long a step is held before another worker may take it"`
+	Sweep                  time.Duration `key:"sweep" default:"10s" help:"how often work left standing is rung for again"`
+	Log                    string        `key:"log" default:"info" help:"debug, info, warn or error"`
 }
 
 const envPrefix = "VAGUEMESTRE_"
@@ -182,9 +213,7 @@ func (c *Config) validate() error {
 	if (c.has("worker") || c.has("http")) && !c.has("keeper") {
 		faults = append(faults, errors.New("roles: worker and http open sealed documents, and need the keeper in the same process"))
 	}
-	if (c.SMTPCert == "") != (c.SMTPKey == "") {
-		faults = append(faults, errors.New("smtp_cert and smtp_key go together"))
-	}
+	faults = append(faults, c.validateSMTP())
 	if _, err := c.level(); err != nil {
 		faults = append(faults, errors.New("log: want debug, info, warn or error"))
 	}

@@ -17,6 +17,16 @@ const secret = "hunter2-hunter2"
 
 // valuesFor gives values other than the default: the file's, the environment's, the flag's.
 func valuesFor(f field) [3]string {
+	switch f.key {
+	case "smtp":
+		return [3]string{"127.0.0.1:1", "tls://[::1]:2", "127.0.0.1:1,tls://:3"}
+	case "smtp_proxy", "smtp_exempt":
+		return [3]string{"192.0.2.0/24", "2001:db8::/32", "192.0.2.1,198.51.100.0/24"}
+	case "smtp_contact", "smtp_reports":
+		return [3]string{"a@ville.test", "b@ville.test", "c+d@ville.test"}
+	case "smtp_acme":
+		return [3]string{"https://acme.test/dir", "https://acme.test/2", "https://acme.test/3"}
+	}
 	switch f.value.Interface().(type) {
 	case []string:
 		return [3]string{"smtp", "scheduler", "smtp,scheduler"}
@@ -49,8 +59,10 @@ func TestEveryKeyIsDocumentedAndSettable(t *testing.T) {
 	for i, f := range plain.fields() {
 		values := valuesFor(f)
 		pair := "" // a certificate needs its key
-		if other, ok := map[string]string{"smtp_cert": "smtp_key", "smtp_key": "smtp_cert"}[f.key]; ok {
-			pair = other + ": /pair\n"
+		if other, ok := map[string]string{
+			"smtp_cert": "smtp_key: /pair", "smtp_key": "smtp_cert: /pair", "smtp_acme": "smtp_domain: mx.ville.test",
+		}[f.key]; ok {
+			pair = other + "\n"
 		}
 		file := filepath.Join(t.TempDir(), "settings.yaml")
 		if err := os.WriteFile(file, []byte(pair+f.key+": "+values[0]+"\n"), 0o600); err != nil {
@@ -77,7 +89,7 @@ func TestEveryKeyIsDocumentedAndSettable(t *testing.T) {
 				t.Errorf("%s by %s is %q, want %q", f.key, c.name, got, c.want)
 			}
 			for j, other := range cfg.fields() {
-				if j != i && !strings.Contains(pair, other.key) && unmasked(other) != other.def {
+				if j != i && !strings.HasPrefix(pair, other.key+":") && unmasked(other) != other.def {
 					t.Errorf("%s changed %s to %s", f.key, other.key, unmasked(other))
 				}
 			}
@@ -98,15 +110,17 @@ func TestConfigurationFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	for content, want := range map[string]func(*Config){
-		"":                              func(*Config) {},
-		"# nothing yet\n":               func(*Config) {},
-		"database_url:\nworkers:\n":     func(*Config) {},
-		"http: off\n":                   func(c *Config) { c.HTTP = "off" },
-		"roles: [smtp, scheduler]\n":    func(c *Config) { c.Roles = []string{"smtp", "scheduler"} },
-		"roles: smtp, scheduler\n":      func(c *Config) { c.Roles = []string{"smtp", "scheduler"} },
-		"smtp_max_bytes: 1000000\n":     func(c *Config) { c.SMTPMaxBytes = 1_000_000 },
-		"sweep: 1m\nlog: debug\n":       func(c *Config) { c.Sweep, c.Log = time.Minute, "debug" },
-		"smtp_domain: \"8\"\nhome: ~\n": func(c *Config) { c.SMTPDomain = "8" },
+		"":                                    func(*Config) {},
+		"# nothing yet\n":                     func(*Config) {},
+		"database_url:\nworkers:\n":           func(*Config) {},
+		"http: off\n":                         func(c *Config) { c.HTTP = "off" },
+		"roles: [smtp, scheduler]\n":          func(c *Config) { c.Roles = []string{"smtp", "scheduler"} },
+		"roles: smtp, scheduler\n":            func(c *Config) { c.Roles = []string{"smtp", "scheduler"} },
+		"smtp: [127.0.0.1:1, \"tls://:2\"]\n": func(c *Config) { c.SMTP = []string{"127.0.0.1:1", "tls://:2"} },
+		"smtp_exempt: []\n":                   func(c *Config) { c.SMTPExempt = []string{} },
+		"smtp_max_bytes: 1000000\n":           func(c *Config) { c.SMTPMaxBytes = 1_000_000 },
+		"sweep: 1m\nlog: debug\n":             func(c *Config) { c.Sweep, c.Log = time.Minute, "debug" },
+		"smtp_domain: \"8\"\nhome: ~\n":       func(c *Config) { c.SMTPDomain = "8" },
 	} {
 		expected := defaults
 		want(&expected)
@@ -155,6 +169,13 @@ func TestBadSettingsAreNamedAndNotQuoted(t *testing.T) {
 		{"a worker without keeper", "roles: [smtp, worker]", nil, []string{"keeper"}},
 		{"http without keeper", "roles: http", nil, []string{"keeper"}},
 		{"a certificate without key", "smtp_cert: /c.pem", nil, []string{"smtp_cert and smtp_key"}},
+		{"a certificate from two sources", "smtp_cert: /c\nsmtp_key: /k\nsmtp_acme: https://acme.test/dir\nsmtp_domain: mx.ville.test", nil, []string{"smtp_acme and smtp_cert"}},
+		{"ACME in the clear", "smtp_acme: http://" + secret + "\nsmtp_domain: mx.ville.test", nil, []string{"smtp_acme", "https://"}},
+		{"ACME for localhost", "smtp_acme: https://acme.test/dir", nil, []string{"smtp_acme", "smtp_domain"}},
+		{"no address for mail", "smtp: []", nil, []string{"smtp: name at least one"}},
+		{"an address without port", "smtp: " + secret, nil, []string{"smtp: want addresses"}},
+		{"a balancer that is no network", "smtp_proxy: " + secret, nil, []string{"smtp_proxy: want networks"}},
+		{"a contact that is no address", "smtp_contact: \"" + secret + "\"", nil, []string{"smtp_contact: want an e-mail address"}},
 		{"several faults at once", "workers: x\nlease: y\nnobody: z", []string{"VAGUEMESTRE_SWEEP=w"}, []string{"workers", "lease", "nobody", "sweep"}},
 	} {
 		_, err := loadConfig(written(t, c.file), c.env, nil)

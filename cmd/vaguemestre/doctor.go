@@ -15,7 +15,7 @@ import (
 
 func newDoctor() *cobra.Command {
 	var file string
-	cmd := &cobra.Command{Use: "doctor", Short: "Say what is missing or misconfigured, and the mend; print the settings in force", Args: noArgs}
+	cmd := &cobra.Command{Use: "doctor", Short: "Say what is missing or misconfigured, and the mend; print the DNS records mail needs and the settings in force", Args: noArgs}
 	cmd.Flags().StringVar(&file, "config", os.Getenv(envPrefix+"CONFIG"), "YAML file with settings")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		out := cmd.OutOrStdout()
@@ -41,6 +41,7 @@ func newDoctor() *cobra.Command {
 			}
 			fmt.Fprintf(out, "%s %s: %s\n", mark, lack.Feature, lack.Reason)
 		}
+		adviseMail(cmd.Context(), out, cfg, nameServers(cfg))
 		fmt.Fprintln(out)
 		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		for _, f := range cfg.fields() {

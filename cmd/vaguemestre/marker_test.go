@@ -33,6 +33,8 @@ const (
 	heloMarker    = "zqhelo7309"
 	wrongMarker   = "zqinconnu7310"
 	brokenMarker  = "zqabime7311"
+	addedMarker   = "zqajoute7312"
+	deskMarker    = "zqguichet7313"
 )
 
 // The whole way of several mails, filed, refused, left to their owner and malformed,
@@ -58,11 +60,12 @@ func TestSEC29_NothingReadableAtRest(t *testing.T) {
 	p.citizen, p.address = owner.ID, owner.Address
 	file := taxNotice("Zoé "+holderMarker, textMarker)
 	leaveTraces(t, p, file)
+	links := leaveLinks(t, p)
 
 	token, _, _ := strings.Cut(p.address, "@")
 	plain := sha256.Sum256(file)
-	markers := []string{token, givenMarker, familyMarker, emailMarker, displayMarker, senderMarker, subjectMarker, noteMarker, fileMarker,
-		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, string(plain[:]), hex.EncodeToString(plain[:])}
+	markers := append(links, token, givenMarker, familyMarker, emailMarker, displayMarker, senderMarker, subjectMarker, noteMarker, fileMarker,
+		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, string(plain[:]), hex.EncodeToString(plain[:]))
 	const control = "Ville de d" // a town's name is public: a search that works finds it
 	f := newFinder(append(markers, control)...)
 	controls := map[string]int{}
@@ -104,6 +107,42 @@ func TestSEC29_NothingReadableAtRest(t *testing.T) {
 			t.Errorf("the control was not found in %s: the search finds nothing", where)
 		}
 	}
+}
+
+// leaveLinks uses what decides whose a mail is: a sender's address, a link, the desk. It
+// returns the links' tokens.
+func leaveLinks(t *testing.T, p *program) (tokens []string) {
+	t.Helper()
+	p.must("tenant", "set", "--tenant", "demo", "generic_address=depot@ville.test")
+	m := strings.Replace(string(message("desk", "x", "x.pdf", "application/pdf", []byte("%PDF-1.4"))), "camille@example.test", deskMarker+"@markers.test", 1)
+	if err := hand(p, "depot@ville.test", []byte(m)); err != nil {
+		t.Fatal(err)
+	}
+	var held string
+	p.wait(30*time.Second, "held deposit", func() bool {
+		for _, d := range p.deposits() {
+			if d.State == "held" {
+				held = d.ID
+			}
+		}
+		return held != ""
+	})
+	if out := p.must("deposits", "show", "--tenant", "demo", "--deposit", held); !strings.Contains(out, deskMarker) {
+		t.Errorf("the desk shows %s", out)
+	}
+	p.must("deposits", "attach", "--tenant", "demo", "--deposit", held, "--citizen", p.citizen, "--match", "name,email")
+	p.must("deposits", "detach", "--tenant", "demo", "--deposit", held, "--citizen", p.citizen)
+	for _, out := range []string{
+		p.must("citizen", "sender", "add", "--json", "--citizen", p.citizen, "--email", addedMarker+"@markers.test"),
+		p.must("vault", "link", "--json", "--citizen", p.citizen, "--deposit", held),
+	} {
+		tokens = append(tokens, decode[struct{ Token string }](t, out)[0].Token)
+	}
+	p.must("citizen", "sender", "verify", "--citizen", p.citizen, "--token", tokens[0])
+	if out := p.must("citizen", "sender", "list", "--citizen", p.citizen); !strings.Contains(out, addedMarker) {
+		t.Errorf("senders: %s", out)
+	}
+	return tokens
 }
 
 // leaveTraces sends mails of every fate and uses what became of them.

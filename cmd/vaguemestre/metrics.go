@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"vaguemestre/channels"
+	"vaguemestre/channels/smtpin"
 	"vaguemestre/core"
 	"vaguemestre/queue"
 )
@@ -18,6 +20,8 @@ type metrics struct {
 	registry *prometheus.Registry
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
+	verdicts *prometheus.CounterVec
+	seen     map[string]*prometheus.CounterVec // by what the SMTP channel calls it
 }
 
 func newMetrics() *metrics {
@@ -29,14 +33,41 @@ func newMetrics() *metrics {
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "vaguemestre_attempts_total", Help: "Attempts of workers, by noun and outcome (done, refused, later, failed, stale).",
 		}, []string{"noun", "outcome"}),
+		seen: map[string]*prometheus.CounterVec{
+			smtpin.SeenConnection: smtpCounter("connections", "kind", "SMTP connections served: plain, or tls from the first byte."),
+			smtpin.SeenTurnedAway: smtpCounter("turned_away", "reason", "SMTP connections not served, by reason."),
+			smtpin.SeenTLS:        smtpCounter("tls", "version", "TLS negotiations with senders, by version or failed."),
+			smtpin.SeenRefusal:    smtpCounter("refusals", "reply", "SMTP replies that accept nothing, by reply and status."),
+		},
 	}
-	m.registry.MustRegister(m.deposits, m.attempts, collectors.NewGoCollector(),
+	for _, c := range m.seen {
+		m.registry.MustRegister(c)
+	}
+	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_attributions_total", Help: "Messages opened or held, by trust level (T0 to T3) and the reason for it, or for holding them.",
+	}, []string{"trust", "reason"})
+	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
+func smtpCounter(noun, label, help string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vaguemestre_smtp_" + noun + "_total", Help: help}, []string{label})
+}
+
+// smtp counts what the SMTP channel saw.
+func (m *metrics) smtp(what, detail string) {
+	if c, known := m.seen[what]; known {
+		c.WithLabelValues(detail).Inc()
+	}
+}
+
 func (m *metrics) attempt(noun core.Noun, outcome string) {
 	m.attempts.WithLabelValues(string(noun), outcome).Inc()
+}
+
+func (m *metrics) attribution(a core.Attribution) {
+	m.verdicts.WithLabelValues(fmt.Sprintf("T%d", a.Trust), a.Reason).Inc()
 }
 
 // watchQueue reads the queue when the metrics are read.

@@ -34,7 +34,7 @@ capitals; see "vaguemestre doctor" for all of them.`,
 	cmd.Flags().StringVar(&file, "config", os.Getenv(envPrefix+"CONFIG"), "YAML file with settings")
 	cmd.Flags().String("roles", "", "roles of this process, comma separated (default all: "+strings.Join(allRoles, ",")+")")
 	cmd.Flags().String("http", "", "address of health, readiness and metrics, or off (default 127.0.0.1:8080)")
-	cmd.Flags().String("smtp", "", "address mail is received on (default 127.0.0.1:2525)")
+	cmd.Flags().String("smtp", "", "addresses mail is received on, comma separated (default 127.0.0.1:2525)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := configOf(cmd, file)
 		if err != nil {

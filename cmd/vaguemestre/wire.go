@@ -2,27 +2,25 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
+	"net"
 	"path/filepath"
-	"runtime/debug"
 	"strings"
 	"time"
 
-	"vaguemestre/channels"
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
-	"vaguemestre/core/intake"
 	"vaguemestre/core/ledger"
+	"vaguemestre/core/link"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
@@ -210,45 +208,6 @@ func (p *process) buildKeeper(ctx context.Context) error {
 	return nil
 }
 
-func (p *process) buildSMTP(ctx context.Context) error {
-	if !p.cfg.has("smtp") {
-		return nil
-	}
-	if len(p.cfg.Roles) == 1 {
-		collectSeldom()
-	}
-	s, err := p.store(ctx, postgres.RoleSMTP, 6)
-	if err != nil {
-		return err
-	}
-	cfg := smtpin.Config{Addr: p.cfg.SMTP, Domain: p.cfg.SMTPDomain, MaxBytes: p.cfg.SMTPMaxBytes, Now: p.now}
-	if p.cfg.SMTPCert != "" {
-		cert, err := tls.LoadX509KeyPair(p.cfg.SMTPCert, p.cfg.SMTPKey)
-		if err != nil {
-			return errors.New("smtp_cert and smtp_key are no usable certificate and key")
-		}
-		cfg.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
-	}
-	in := p.metrics.count(intake.New(s, p.blobs, p.index, p.bell, p.log))
-	p.smtp = smtpin.New(cfg, in, p.log)
-	if err := p.smtp.Listen(); err != nil {
-		return err
-	}
-	p.run("channels", func(ctx context.Context) error { return channels.Serve(ctx, p.log, p.smtp) })
-	return nil
-}
-
-// collectSeldom spares a process that only accepts a seventh of its processor time: next
-// to nothing lives in its heap from one mail to the next. GOGC and GOMEMLIMIT win.
-func collectSeldom() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(96 << 20) // collected as often as it takes to stay below
-	}
-}
-
 func (p *process) buildWorker(ctx context.Context) error {
 	if !p.cfg.has("worker") {
 		return nil
@@ -260,12 +219,25 @@ func (p *process) buildWorker(ctx context.Context) error {
 	p.examiner = examine.New(examine.Config{CacheDir: filepath.Join(p.home.Cache(), "pdf"), Concurrency: p.cfg.Workers}, p.log)
 	p.onClose(func() { p.examiner.Close() })
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
-	opener := opening.New(s, p.keeper, blobs, mail.Splitter{}, p.log)
+	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
+	whose := attribution.New(s, p.index)
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
 	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
+}
+
+// resolver asks the DNS server at addr, or whichever the system asks.
+func resolver(addr string) *net.Resolver {
+	if addr == "" {
+		return net.DefaultResolver
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, addr)
+	}}
 }
 
 func (p *process) buildScheduler(ctx context.Context) error {
@@ -281,7 +253,7 @@ func (p *process) buildScheduler(ctx context.Context) error {
 	return nil
 }
 
-// collect removes orphaned blobs, at start and then every hour.
+// collect removes orphaned blobs, and what nobody claimed, at start and then every hour.
 func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -292,6 +264,13 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		}
 		if deleted > 0 {
 			p.log.Info("orphaned blobs collected", "n", deleted)
+		}
+		expired, err := attribution.Expire(ctx, s, p.blobs, p.now())
+		if err != nil && ctx.Err() == nil {
+			p.log.Error("destroy unclaimed deposits", "cause", core.Cause(err))
+		}
+		if expired > 0 {
+			p.log.Info("unclaimed deposits destroyed", "n", expired)
 		}
 		select {
 		case <-ctx.Done():
@@ -310,13 +289,19 @@ func (p *process) buildControl(ctx context.Context) error {
 		return err
 	}
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
+	filer := filing.New(s, p.keeper, p.now)
+	links := link.New(s, p.index, p.now)
+	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
 	p.jobs = control.Jobs{
-		Store:    s,
-		Tenants:  tenant.New(s, p.keeper, p.now),
-		Citizens: citizen.New(s, p.keeper, p.index, p.now),
-		Vault:    vault.NewReader(s, p.keeper, blobs),
-		Filer:    filing.New(s, p.keeper, p.now),
-		Blobs:    blobs,
+		Store:     s,
+		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
+		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
+		Senders:   senders,
+		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
+		Confirmer: attribution.NewConfirmer(links, filer, senders),
+		Vault:     vault.NewReader(s, p.keeper, blobs),
+		Filer:     filer,
+		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
 		Development:   p.cfg.DatabaseURL == "",

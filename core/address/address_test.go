@@ -173,3 +173,88 @@ func FuzzHash(f *testing.F) {
 		}
 	})
 }
+
+// In a mailbox the town has, the secret is a plus-tag; what gateways, list software and
+// people make of an address on its way changes nothing.
+func TestSEC45_PlusTagsAndRewriting(t *testing.T) {
+	x := index(1)
+	a := Mint(x, "Depot@Ville.TEST")
+	local, host, _ := strings.Cut(a, "@")
+	token, tagged := strings.CutPrefix(local, "depot+")
+	if !tagged || len(token) != 20 || host != "ville.test" {
+		t.Fatalf("minted %q", a)
+	}
+	want, ok := Hash(x, a)
+	if !ok {
+		t.Fatal("not an address")
+	}
+	for _, written := range []string{
+		strings.ToUpper(a), `"depot+` + token + `"@ville.test`, "depot-" + token + "@ville.test", "depot=" + token + "@ville.test", "depot_" + token + "@ville.test",
+		"depot+" + token[:10] + "-" + token[10:] + "@ville.test.", "mairie.depot+" + token + "@ville.test", token + "@ville.test",
+	} {
+		if got, ok := Hash(x, written); !ok || !bytes.Equal(got, want) {
+			t.Errorf("%q: %x, %v", written, got, ok)
+		}
+	}
+	for _, other := range []string{"depot" + token + "@ville.test", "depot+" + token + "x@ville.test", "depot+" + token + "+x@ville.test", "depot@ville.test", "depot+@ville.test"} {
+		if _, ok := Hash(x, other); ok {
+			t.Errorf("%q was taken for a secret address", other)
+		}
+	}
+	if got, ok := Hash(x, strings.Replace(a, "ville.test", "dépôt.fr", 1)); !ok {
+		t.Error("a domain in letters is no domain")
+	} else if same, _ := Hash(x, strings.Replace(a, "ville.test", "xn--dpt-bma0d.FR", 1)); !bytes.Equal(got, same) {
+		t.Error("the domain in letters and as A-labels are two")
+	}
+}
+
+// A generic address is found in any case; what looks like a secret, or carries a tag, is
+// none.
+func TestSEC45_GenericAddresses(t *testing.T) {
+	x := index(1)
+	want, ok := HashGeneric(x, "depot@ville.test")
+	if !ok {
+		t.Fatal("not an address")
+	}
+	for _, written := range []string{"Depot@Ville.TEST", " depot@ville.test. ", `"depot"@ville.test`} {
+		if got, ok := HashGeneric(x, written); !ok || !bytes.Equal(got, want) {
+			t.Errorf("%q: %x, %v", written, got, ok)
+		}
+	}
+	secret := Mint(x, "depot@ville.test")
+	mistyped := "a" + secret[1:]
+	for _, none := range []string{secret, mistyped, secret[6:], "depot+@ville.test", "depot+x@ville.test", "@ville.test", "depot", "depot@", "de pot@ville.test", "a@b@ville.test"} {
+		if got, ok := HashGeneric(x, none); ok && bytes.Equal(got, want) {
+			t.Errorf("%q is the generic address", none)
+		}
+	}
+	if got, _ := HashGeneric(x, "dépot@ville.test"); bytes.Equal(got, want) {
+		t.Error("an accent does not count")
+	}
+}
+
+// SEC-51: domains are compared as A-labels, local parts exactly, in NFC.
+func TestSEC51_CanonicalAddresses(t *testing.T) {
+	for written, want := range map[string]string{
+		"Zoé.Durand@Ville.TEST":                  "Zoé.Durand@ville.test",
+		"Zoe\u0301@ville.test":                   "Zoé@ville.test",
+		"zoe@DÉPÔT.fr":                           "zoe@xn--dpt-bma0d.fr",
+		"zoe@xn--dpt-bma0d.fr.":                  "zoe@xn--dpt-bma0d.fr",
+		"zoe@vіlle.test":                         "zoe@xn--vlle-l9d.test", // Cyrillic і
+		`"zoe"@ville.test`:                       "zoe@ville.test",
+		"zoe@[192.0.2.1]":                        "",
+		"zoe@ville..test":                        "",
+		"zoe@":                                   "",
+		"@ville.test":                            "",
+		"zoe":                                    "",
+		"zoe durand@ville.test":                  "",
+		"a@b@ville.test":                         "",
+		"zoe@ville.test\x00":                     "",
+		strings.Repeat("z", 400) + "@ville.test": "",
+	} {
+		got, ok := Canonical(written)
+		if got != want || ok != (want != "") {
+			t.Errorf("%q: %q, %v; want %q", written, got, ok, want)
+		}
+	}
+}

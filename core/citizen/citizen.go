@@ -45,6 +45,7 @@ type Enrolment struct {
 	VaultKey []byte // wrapped
 	Consent  string // version consented to; "" none
 	Address  Address
+	Alike    []Likeness
 	Created  time.Time
 }
 
@@ -54,6 +55,7 @@ type Address struct {
 	Hash    []byte // keyed
 	Sealed  []byte // the address itself, in a box of the vault
 	Created time.Time
+	Expires time.Time // zero: never by itself
 	Revoked bool
 }
 
@@ -88,13 +90,13 @@ func New(store Store, keys Keys, index vault.Index, now func() time.Time) *Regis
 	return &Registrar{store, keys, index, now}
 }
 
-// Add enrols a citizen of the tenant and returns the id and the deposit address, which
-// is shown to that citizen alone. Without reading consent, deposits are kept unread.
-func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string, who Identity, reading bool) (core.CitizenID, string, error) {
+// Add enrols a citizen of the tenant and returns the id and the deposit address, made
+// under a domain or a mailbox, which is shown to that citizen alone. Without reading consent, deposits are kept unread.
+func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, under string, who Identity, reading bool) (core.CitizenID, string, error) {
 	if err := who.validate(); err != nil {
 		return "", "", fmt.Errorf("%w identity: %w", core.ErrInvalid, err)
 	}
-	e := Enrolment{Tenant: tenant, ID: core.NewID[core.CitizenID](), Created: r.now()}
+	e := Enrolment{Tenant: tenant, ID: core.NewID[core.CitizenID](), Alike: Likenesses(r.index, who.Given+" "+who.Family, who.Email), Created: r.now()}
 	if reading {
 		e.Consent = ConsentVersion
 	}
@@ -109,7 +111,7 @@ func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string
 	if e.Identity, err = r.keys.Box(ctx, tenant, e.ID, plain); err != nil {
 		return "", "", fmt.Errorf("seal identity: %w", err)
 	}
-	fresh, shown, err := r.mint(ctx, tenant, e.ID, domain)
+	fresh, shown, err := r.mint(ctx, tenant, e.ID, under, time.Time{})
 	if err != nil {
 		return "", "", err
 	}
@@ -120,24 +122,25 @@ func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, domain string
 	return e.ID, shown, nil
 }
 
-func (r *Registrar) mint(ctx context.Context, tenant core.TenantID, id core.CitizenID, domain string) (Address, string, error) {
-	shown := address.Mint(r.index, domain)
+func (r *Registrar) mint(ctx context.Context, tenant core.TenantID, id core.CitizenID, under string, expires time.Time) (Address, string, error) {
+	shown := address.Mint(r.index, under)
 	hash, ok := address.Hash(r.index, shown)
 	if !ok {
-		return Address{}, "", fmt.Errorf("deposit domain %q makes no address", domain)
+		return Address{}, "", fmt.Errorf("under %q no address can be made", under)
 	}
 	box, err := r.keys.Box(ctx, tenant, id, []byte(shown))
 	if err != nil {
 		return Address{}, "", fmt.Errorf("seal address: %w", err)
 	}
-	return Address{ID: core.NewID[core.AddressID](), Hash: hash, Sealed: box, Created: r.now()}, shown, nil
+	return Address{ID: core.NewID[core.AddressID](), Hash: hash, Sealed: box, Created: r.now(), Expires: expires}, shown, nil
 }
 
 // Shown is a deposit address as its owner sees it.
 type Shown struct {
-	Address string    `json:"address"`
-	Created time.Time `json:"created"`
-	Revoked bool      `json:"revoked"`
+	Address string     `json:"address"`
+	Created time.Time  `json:"created"`
+	Expires *time.Time `json:"expires,omitempty"` // nil: never by itself
+	Revoked bool       `json:"revoked"`
 }
 
 // Addresses shows a citizen's addresses, oldest first, revoked ones included.
@@ -157,14 +160,21 @@ func (r *Registrar) Addresses(ctx context.Context, who core.Access) ([]Shown, er
 	}
 	out := make([]Shown, len(rows))
 	for i, a := range rows {
-		out[i] = Shown{string(opened[i]), a.Created, a.Revoked}
+		out[i] = Shown{Address: string(opened[i]), Created: a.Created, Revoked: a.Revoked}
+		if !a.Expires.IsZero() {
+			out[i].Expires = &rows[i].Expires
+		}
 	}
 	return out, nil
 }
 
-// Rotate revokes every address in force and returns a fresh one.
-func (r *Registrar) Rotate(ctx context.Context, who core.Access, domain string) (string, error) {
-	fresh, shown, err := r.mint(ctx, who.Tenant, who.Vault, domain)
+// Rotate revokes every address in force and returns a fresh one, made under a domain or
+// a mailbox. It ends by itself when expires is not zero: core.ErrInvalid for a time past.
+func (r *Registrar) Rotate(ctx context.Context, who core.Access, under string, expires time.Time) (string, error) {
+	if !expires.IsZero() && !expires.After(r.now()) {
+		return "", fmt.Errorf("%w expiry: it has passed already", core.ErrInvalid)
+	}
+	fresh, shown, err := r.mint(ctx, who.Tenant, who.Vault, under, expires)
 	if err != nil {
 		return "", err
 	}

@@ -150,7 +150,7 @@ func TestSEC45_RotateAndRevoke(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want %v", shown, a, err, want)
 		}
 	}
-	second, err := w.Rotate(t.Context(), who, towntest.Domain)
+	second, err := w.Rotate(t.Context(), who, towntest.Domain, time.Time{})
 	if err != nil || second == first {
 		t.Fatalf("rotated to %s, %v", second, err)
 	}
@@ -176,7 +176,7 @@ func TestSEC45_RotateAndRevoke(t *testing.T) {
 	}
 	locates(second, false)
 	shown(first+"true", second+"true")
-	third, err := w.Rotate(t.Context(), who, towntest.Domain)
+	third, err := w.Rotate(t.Context(), who, towntest.Domain, time.Time{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestSEC45_RotateAndRevoke(t *testing.T) {
 	}
 	w.holds(`SELECT array_agg(act ORDER BY seq) = '{enrol,rotate_address,show_addresses,revoke_address,revoke_address,show_addresses,rotate_address}'
 		FROM journal WHERE chain = 'vault:` + string(id) + `'`)
-	if _, err := w.Rotate(t.Context(), w.owner(core.NewID[core.CitizenID]()), towntest.Domain); err == nil {
+	if _, err := w.Rotate(t.Context(), w.owner(core.NewID[core.CitizenID]()), towntest.Domain, time.Time{}); err == nil {
 		t.Error("an address was minted for nobody")
 	}
 }

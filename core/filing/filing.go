@@ -28,6 +28,8 @@ type Store interface {
 	// MoveDocument changes a state and journals it; core.ErrNotFound when the document
 	// does not stand in the state it is moved from.
 	MoveDocument(ctx context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error
+	// DocumentsOf names the documents of the vault that hold a piece of the deposit.
+	DocumentsOf(ctx context.Context, tenant core.TenantID, vault core.CitizenID, deposit core.DepositID) ([]core.DocumentID, error)
 }
 
 // Keys seals what is filed.
@@ -127,4 +129,32 @@ func (f *Filer) Confirm(ctx context.Context, who core.Access, id core.DocumentID
 		return "", err
 	}
 	return next, nil
+}
+
+// ConfirmDeposit is the citizen's yes to all that a deposit brought. It returns the
+// documents that it freed: none when the yes was said before. core.ErrNotFound when
+// nothing in the vault came with the deposit.
+func (f *Filer) ConfirmDeposit(ctx context.Context, who core.Access, deposit core.DepositID, types func(code string) (catalogue.Type, bool)) ([]core.DocumentID, error) {
+	ids, err := f.store.DocumentsOf(ctx, who.Tenant, who.Vault, deposit)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, core.ErrNotFound
+	}
+	var freed []core.DocumentID
+	for _, id := range ids {
+		d, err := f.store.Document(ctx, who.Tenant, who.Vault, id)
+		if err != nil {
+			return freed, err
+		}
+		if d.State != core.DocumentToConfirm {
+			continue
+		}
+		if _, err := f.Confirm(ctx, who, id, types); err != nil {
+			return freed, err
+		}
+		freed = append(freed, id)
+	}
+	return freed, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,10 +17,11 @@ import (
 
 // shelf is a store that remembers.
 type shelf struct {
-	filed []filing.Filed
-	doc   core.Document
-	moved []string
-	err   error
+	brought []core.DocumentID // by any deposit
+	filed   []filing.Filed
+	doc     core.Document
+	moved   []string
+	err     error
 }
 
 func (s *shelf) File(_ context.Context, _ core.Lease, f filing.Filed) (core.DocumentID, error) {
@@ -34,6 +36,10 @@ func (s *shelf) Document(context.Context, core.TenantID, core.CitizenID, core.Do
 func (s *shelf) MoveDocument(_ context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error {
 	s.moved = append(s.moved, fmt.Sprint(who.Act, " ", who.Object, ": ", from, " → ", to))
 	return s.err
+}
+
+func (s *shelf) DocumentsOf(context.Context, core.TenantID, core.CitizenID, core.DepositID) ([]core.DocumentID, error) {
+	return s.brought, s.err
 }
 
 // plainKeys seals nothing, so that a test can look inside.
@@ -196,5 +202,24 @@ func TestSEC24_WhatIsFiledWhere(t *testing.T) {
 	wantAccess := core.Access{Tenant: "tenant", Vault: "vault", Actor: "pipeline", Act: "file", Purpose: "file_deposit", Object: "piece", Lease: &lease}
 	if !reflect.DeepEqual(got.Access, wantAccess) {
 		t.Errorf("journaled as %+v", got.Access)
+	}
+}
+
+// One yes frees all that a deposit brought and that waits; a second finds nothing left.
+func TestConfirmDeposit(t *testing.T) {
+	none := func(string) (catalogue.Type, bool) { return catalogue.Type{}, false }
+	confirm := func(s *shelf) ([]core.DocumentID, error) {
+		return filing.New(s, plainKeys{}, time.Now).ConfirmDeposit(t.Context(), core.Access{}, "deposit", none)
+	}
+	s := &shelf{brought: []core.DocumentID{"a", "b"}, doc: core.Document{State: core.DocumentToConfirm}}
+	if freed, err := confirm(s); err != nil || !slices.Equal(freed, s.brought) || len(s.moved) != 2 {
+		t.Errorf("freed %v, %v, moved %v", freed, err, s.moved)
+	}
+	s = &shelf{brought: []core.DocumentID{"a"}, doc: core.Document{State: core.DocumentValidated}}
+	if freed, err := confirm(s); err != nil || len(freed) != 0 || len(s.moved) != 0 {
+		t.Errorf("again: freed %v, %v, moved %v", freed, err, s.moved)
+	}
+	if _, err := confirm(&shelf{}); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("a deposit that brought nothing: %v", err)
 	}
 }

@@ -23,15 +23,8 @@ type Record struct {
 	Trust       core.Trust
 	TrustReason string
 	Fingerprint []byte // the same one is the same deposit
-	Envelope    []byte // Envelope as JSON, sealed under the first body's key
+	Envelope    []byte // core.Envelope as JSON, sealed under the first body's key
 	Bodies      []core.SealedBody
-}
-
-// Envelope is what the channel knew besides the bodies.
-type Envelope struct {
-	Key    string      `json:"key,omitempty"`
-	Sender core.Sender `json:"sender,omitzero"`
-	Hints  core.Hints  `json:"hints,omitzero"`
 }
 
 // Store is what intake needs of the database.
@@ -79,10 +72,13 @@ func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog
 // but each holds a session meanwhile: a silent database shall not use them all up.
 const patience = 20 * time.Second
 
-// Locate says whose address this is; core.ErrNotFound when it is unknown, revoked or
-// expired: the three cannot be told apart.
+// Locate says whose address this is: a citizen's secret one, or a town's generic one;
+// core.ErrNotFound when it is unknown, revoked or expired: they cannot be told apart.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	hash, ok := address.Hash(i.index, to)
+	if !ok {
+		hash, ok = address.HashGeneric(i.index, to)
+	}
 	if !ok {
 		return core.Address{}, core.ErrNotFound
 	}
@@ -136,9 +132,9 @@ func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body
 }
 
 // trust is the level of SECURITY.md §3 as far as it can be told without looking at
-// the bytes: a secret address alone is T2.
+// the bytes: a secret address alone is T2. Opening looks at the bytes, and decides.
 func trust(d core.Deposit) (core.Trust, string) {
-	if d.Address.ID != "" {
+	if d.Address.Vault != "" {
 		return core.T2, "secret_address"
 	}
 	return core.T0, "nothing_proven"
@@ -170,7 +166,7 @@ func envelope(key vault.Key, r Record) ([]byte, error) {
 	if key == nil {
 		return nil, &core.Refusal{Code: "empty", Reason: "Le dépôt ne contient aucun fichier."}
 	}
-	plain, err := json.Marshal(Envelope{Key: r.Key, Sender: r.Sender, Hints: r.Hints})
+	plain, err := json.Marshal(core.Envelope{Key: r.Key, Sender: r.Sender, Hints: r.Hints})
 	if err != nil {
 		return nil, fmt.Errorf("envelope: %w", err)
 	}

@@ -151,14 +151,14 @@ func TestAcceptedDepositIsThere(t *testing.T) {
 	}
 }
 
-// What belongs to nobody is held, unopened.
-func TestDepositWithoutAddressIsHeld(t *testing.T) {
+// What came to no secret address is taken in for nobody: opening says whose it is.
+func TestDepositToNobodyIsTakenIn(t *testing.T) {
 	w := newTown(t)
 	d := core.Deposit{Tenant: w.ID, Channel: core.ChannelSMTP, Key: "k", Journey: core.JourneyHome, Received: time.Now()}
 	if _, err := w.Intake.Accept(t.Context(), d, body("x")); err != nil {
 		t.Fatal(err)
 	}
-	if rows := w.deposits(t); len(rows) != 1 || rows[0].State != core.DepositHeld || rows[0].Trust != 0 || rows[0].Citizen != "" {
+	if rows := w.deposits(t); len(rows) != 1 || rows[0].State != core.DepositReceived || rows[0].Trust != 0 || rows[0].Citizen != "" {
 		t.Errorf("recorded %+v", rows)
 	}
 }
@@ -458,7 +458,7 @@ func TestSEC45_Locate(t *testing.T) {
 	if slip[0]++; slip[0] > 'z' || slip[0] == 'l' || slip[0] == 'o' {
 		slip[0] = 'a'
 	}
-	for _, none := range []string{"", "zoe@" + towntest.Domain, string(slip), "postmaster"} {
+	for _, none := range []string{"", "depot+zoe@" + towntest.Domain, string(slip), "depot+" + string(slip), "postmaster"} {
 		if _, err := w.intake(w.smtp, w.blobs).Locate(t.Context(), none); !errors.Is(err, core.ErrNotFound) {
 			t.Errorf("%q without a database: %v", none, err)
 		}

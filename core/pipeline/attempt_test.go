@@ -211,27 +211,27 @@ func TestAFileOverTheLimitIsNotOpened(t *testing.T) {
 }
 
 // What befalls a deposit befalls it alone, as it does a piece; what was opened half
-// leaves no piece.
-func TestADepositFailsAndIsRefusedLikeAPiece(t *testing.T) {
+// leaves no piece. One past a limit is held for a person.
+func TestADepositFailsAndIsHeldAlone(t *testing.T) {
 	t.Parallel()
 	w := newDesk(t)
-	broken, refused, whole := w.arrive("broken"), w.arrive("refused"), w.arrive("one")
+	broken, over, whole := w.arrive("broken"), w.arrive("refused"), w.arrive("one")
 	r := w.runner(time.Minute)
 	for range pipeline.MaxAttempts {
 		w.run(r, broken)
 		w.due()
 	}
-	w.run(r, refused)
+	w.run(r, over)
 	w.run(r, whole)
 	w.wantStanding("broken", broken, "failed accident attempts 5")
-	w.wantStanding("refused", refused, "refused too_many_parts attempts 1")
+	w.wantStanding("over a limit", over, "held too_many_parts attempts 1")
 	w.wantStanding("whole", whole, "opened attempts 1")
 	if n := w.Text("SELECT count(*) FROM piece"); n != "1" {
 		t.Errorf("%s pieces", n)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	want := []string{"deposit later", "deposit later", "deposit later", "deposit later", "deposit failed", "deposit refused", "deposit done"}
+	want := []string{"deposit later", "deposit later", "deposit later", "deposit later", "deposit failed", "deposit done", "deposit done"}
 	if !slices.Equal(w.outcomes, want) {
 		t.Errorf("counted %q", w.outcomes)
 	}

@@ -3,27 +3,75 @@
 package tenant
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"vaguemestre/core"
 )
 
 // Settings are a town's own rules. Each change is a new version.
 type Settings struct {
-	DepositDomain string      `json:"deposit_domain"`  // of its secret deposit addresses
-	Threshold     float64     `json:"threshold"`       // confidence under which a person decides the type, 0 to 1
-	MaxFileBytes  int64       `json:"max_file_bytes"`  // per file
-	MaxPages      int         `json:"max_pages"`       // per file
-	Kinds         []core.Kind `json:"kinds,omitempty"` // accepted; none named: all that can be read
+	DepositDomain string      `json:"deposit_domain"` // of its secret deposit addresses
+	AddressForm   AddressForm `json:"address_form,omitempty"`
+	Generic       string      `json:"generic_address,omitempty"` // the mailbox everybody may write to: depot@ville.fr; "": none
+	Threshold     float64     `json:"threshold"`                 // confidence under which a person decides the type, 0 to 1
+	MaxFileBytes  int64       `json:"max_file_bytes"`            // per file
+	MaxPages      int         `json:"max_pages"`                 // per file
+	Kinds         []core.Kind `json:"kinds,omitempty"`           // accepted; none named: all that can be read
+}
+
+// AddressForm is how secret deposit addresses are written.
+type AddressForm string
+
+// The forms. A domain of their own is the default; plus-tags serve a town that can
+// spare a mailbox and no domain.
+const (
+	FormDomain AddressForm = "domain" // token@deposit_domain
+	FormPlus   AddressForm = "plus"   // mailbox+token@domain, of the generic address
+)
+
+// MintUnder is what secret addresses are made under: a domain, or a mailbox.
+func (s Settings) MintUnder() string {
+	if s.AddressForm == FormPlus {
+		return s.Generic
+	}
+	return s.DepositDomain
 }
 
 // Defaults are sensible for any town; its deposit domain it must name itself.
 func Defaults() Settings {
 	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200}
+}
+
+// Set changes settings by the names they have in JSON. A value that is no JSON is text,
+// so that text needs no quotes. The error names every key there is not and every value
+// that does not fit; then nothing is changed.
+func (s *Settings) Set(values map[string]string) error {
+	var faults []error
+	next := *s
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		raw := []byte(values[key])
+		if !json.Valid(raw) {
+			raw, _ = json.Marshal(values[key]) // text always has a form
+		}
+		name, _ := json.Marshal(key)
+		dec := json.NewDecoder(bytes.NewReader(slices.Concat([]byte("{"), name, []byte(":"), raw, []byte("}"))))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&next); err != nil {
+			faults = append(faults, fmt.Errorf("%s: no such key, or its value has another form", key))
+		}
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
+	}
+	*s = next
+	return nil
 }
 
 // Parse reads settings over the defaults and validates them; the error names every
@@ -41,6 +89,13 @@ var (
 	allKinds   = []core.Kind{core.KindPDF, core.KindJPEG, core.KindPNG, core.KindGIF, core.KindWebP, core.KindTIFF, core.KindHEIC}
 )
 
+var mailboxForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?$`) // 40, and a plus and a token fit into the 64 of RFC 5321
+
+func genericForm(address string) bool {
+	mailbox, domain, found := strings.Cut(address, "@")
+	return found && mailboxForm.MatchString(mailbox) && len(domain) <= 253 && domainForm.MatchString(domain)
+}
+
 // Validate names every fault.
 func (s Settings) Validate() error {
 	var faults []error
@@ -50,6 +105,9 @@ func (s Settings) Validate() error {
 		}
 	}
 	check(len(s.DepositDomain) <= 253 && domainForm.MatchString(s.DepositDomain), "deposit_domain: %q is not a domain name", s.DepositDomain)
+	check(slices.Contains([]AddressForm{"", FormDomain, FormPlus}, s.AddressForm), "address_form: %q is neither domain nor plus", s.AddressForm)
+	check(s.Generic == "" || genericForm(s.Generic), "generic_address: %q is not an address in small letters without a plus", s.Generic)
+	check(s.AddressForm != FormPlus || s.Generic != "", "address_form: plus needs a generic_address to hang the tags on")
 	check(s.Threshold > 0 && s.Threshold <= 1, "threshold: %v is not between 0 and 1", s.Threshold)
 	check(s.MaxFileBytes > 0, "max_file_bytes: %d is not a size", s.MaxFileBytes)
 	check(s.MaxPages > 0, "max_pages: %d is not a number of pages", s.MaxPages)

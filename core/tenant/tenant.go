@@ -4,15 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
+	"slices"
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/address"
 	"vaguemestre/core/vault"
 )
 
-// ErrCodeTaken: another town has this code.
-var ErrCodeTaken = errors.New("a tenant with this code exists")
+var (
+	// ErrCodeTaken: another town has this code.
+	ErrCodeTaken = errors.New("a tenant with this code exists")
+	// ErrAddressTaken: another town receives at this generic address.
+	ErrAddressTaken = errors.New("another tenant has this generic address")
+)
 
 // Tenant is a town (collectivité).
 type Tenant struct {
@@ -25,16 +32,30 @@ type Tenant struct {
 type Founding struct {
 	Tenant
 	Settings      Settings
-	Catalogue     string // content, version 1
+	Generic       *Generic // nil: none
+	Catalogue     string   // content, version 1
 	IntakePublic  []byte
 	IntakeWrapped []byte
 	Created       time.Time
 }
 
+// Generic is a town's generic address as it is looked up.
+type Generic struct {
+	ID   core.AddressID
+	Hash []byte // keyed
+}
+
 // Store keeps towns.
 type Store interface {
-	// AddTenant commits everything at once; ErrCodeTaken for a code in use.
+	// AddTenant commits everything at once; ErrCodeTaken for a code in use,
+	// ErrAddressTaken for a generic address in use.
 	AddTenant(ctx context.Context, f Founding) error
+	// Settings reads the settings in force and their version; core.ErrNotFound.
+	Settings(ctx context.Context, id core.TenantID) (Settings, int, error)
+	// ChangeSettings commits settings as the version after the one they were made from,
+	// with the generic address they name in the place of any other. ErrChanged when that
+	// version is no longer in force.
+	ChangeSettings(ctx context.Context, id core.TenantID, from int, s Settings, generic *Generic, at time.Time) error
 	AddAgent(ctx context.Context, tenant core.TenantID, id core.AgentID, identity []byte, created time.Time) error
 }
 
@@ -47,12 +68,25 @@ type Keys interface {
 type Registrar struct {
 	store Store
 	keys  Keys
+	index vault.Index
 	now   func() time.Time
 }
 
 // New builds the registrar.
-func New(store Store, keys Keys, now func() time.Time) *Registrar {
-	return &Registrar{store, keys, now}
+func New(store Store, keys Keys, index vault.Index, now func() time.Time) *Registrar {
+	return &Registrar{store, keys, index, now}
+}
+
+// generic is the address of the settings as it is looked up; nil when they name none.
+func (r *Registrar) generic(s Settings) (*Generic, error) {
+	if s.Generic == "" {
+		return nil, nil
+	}
+	hash, ok := address.HashGeneric(r.index, s.Generic)
+	if !ok {
+		return nil, fmt.Errorf("%w settings: generic_address: %q has the form of a secret address", core.ErrInvalid, s.Generic)
+	}
+	return &Generic{ID: core.NewID[core.AddressID](), Hash: hash}, nil
 }
 
 var codeForm = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -70,6 +104,9 @@ func (r *Registrar) Add(ctx context.Context, code, name string, s Settings, cata
 	}
 	f := Founding{Tenant: Tenant{core.NewID[core.TenantID](), code, name}, Settings: s, Catalogue: catalogue, Created: r.now()}
 	var err error
+	if f.Generic, err = r.generic(s); err != nil {
+		return Founding{}, err
+	}
 	if f.IntakePublic, f.IntakeWrapped, err = r.keys.TenantKeys(ctx, f.ID); err != nil {
 		return Founding{}, err
 	}
@@ -77,6 +114,37 @@ func (r *Registrar) Add(ctx context.Context, code, name string, s Settings, cata
 		return Founding{}, fmt.Errorf("add tenant: %w", err)
 	}
 	return f, nil
+}
+
+// ErrChanged: somebody changed the settings in the meantime.
+var ErrChanged = errors.New("the settings were changed by somebody else")
+
+// Change lets change edit a town's settings and puts them in force as a new version. It
+// returns them with their version. Nothing changed is no new version.
+func (r *Registrar) Change(ctx context.Context, id core.TenantID, change func(*Settings) error) (Settings, int, error) {
+	old, version, err := r.store.Settings(ctx, id)
+	if err != nil {
+		return Settings{}, 0, err
+	}
+	s := old
+	s.Kinds = slices.Clone(old.Kinds)
+	if err := change(&s); err != nil {
+		return Settings{}, 0, fmt.Errorf("%w settings: %w", core.ErrInvalid, err)
+	}
+	if err := s.Validate(); err != nil {
+		return Settings{}, 0, fmt.Errorf("%w settings: %w", core.ErrInvalid, err)
+	}
+	if reflect.DeepEqual(s, old) {
+		return old, version, nil
+	}
+	generic, err := r.generic(s)
+	if err != nil {
+		return Settings{}, 0, err
+	}
+	if err := r.store.ChangeSettings(ctx, id, version, s, generic, r.now()); err != nil {
+		return Settings{}, 0, fmt.Errorf("change settings: %w", err)
+	}
+	return s, version + 1, nil
 }
 
 // AddAgent enrols someone of the town. The identity is sealed so that only the keeper

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"vaguemestre/core"
+	addr "vaguemestre/core/address"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -102,7 +103,7 @@ func newTown(t *testing.T) town {
 	}
 	keeping, store := d.Store(postgres.RoleKeeper), d.Store(postgres.RoleHTTP)
 	keeper := vault.NewKeeper(service, keeping, keeping, time.Now)
-	return town{d, keeper, store, tenant.New(store, keeper, time.Now)}
+	return town{d, keeper, store, tenant.New(store, keeper, vault.NewIndex(bytes.Repeat([]byte{7}, 32)), time.Now)}
 }
 
 // A town stands with all it starts with, or not at all.
@@ -178,5 +179,79 @@ func TestSEC24_AgentIsSealed(t *testing.T) {
 	END $$`)
 	if _, err := w.AddAgent(t.Context(), tenant.Founding{Tenant: f.Tenant, IntakePublic: []byte("no keyset")}, []byte("x")); err == nil {
 		t.Error("sealed to no key")
+	}
+}
+
+// Settings change as a new version, by whoever saw the last one; a town's generic address
+// is found at once, is no other's, and goes with the setting that named it.
+func TestChangeSettings(t *testing.T) {
+	w := newTown(t)
+	ctx := t.Context()
+	blois, err := w.Add(ctx, "blois", "Blois", settings(func(s *tenant.Settings) { s.Generic = "depot@blois.test" }), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	niort, err := w.Add(ctx, "niort", "Niort", settings(func(*tenant.Settings) {}), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	smtp := w.Store(postgres.RoleSMTP)
+	found := func(address string) core.TenantID {
+		t.Helper()
+		hash, ok := addr.HashGeneric(vault.NewIndex(bytes.Repeat([]byte{7}, 32)), address)
+		if !ok {
+			t.Fatalf("%s is no generic address", address)
+		}
+		a, err := smtp.AddressByHash(ctx, hash)
+		if err != nil && !errors.Is(err, core.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if a.Vault != "" {
+			t.Errorf("%s has an owner", address)
+		}
+		return a.Tenant
+	}
+	set := func(id core.TenantID, values map[string]string) (int, error) {
+		_, version, err := w.Change(ctx, id, func(s *tenant.Settings) error { return s.Set(values) })
+		return version, err
+	}
+	if got := found("Depot@BLOIS.test"); got != blois.ID {
+		t.Errorf("found %q, want Blois", got)
+	}
+	if _, err := set(niort.ID, map[string]string{"generic_address": "depot@blois.test"}); !errors.Is(err, tenant.ErrAddressTaken) {
+		t.Errorf("Niort takes Blois' address: %v", err)
+	}
+	if v, err := set(blois.ID, map[string]string{"threshold": "0.7", "generic_address": "papiers@blois.test", "address_form": "plus"}); err != nil || v != 2 {
+		t.Fatalf("version %d, %v", v, err)
+	}
+	if old, fresh := found("depot@blois.test"), found("papiers@blois.test"); old != "" || fresh != blois.ID {
+		t.Errorf("after the change: %q and %q", old, fresh)
+	}
+	if v, err := set(blois.ID, map[string]string{"threshold": "0.7"}); err != nil || v != 2 {
+		t.Errorf("nothing changed: version %d, %v", v, err)
+	}
+	if v, err := set(blois.ID, map[string]string{"generic_address": "depot@blois.test"}); err != nil || v != 3 || found("depot@blois.test") != blois.ID {
+		t.Errorf("back again: version %d, %v", v, err)
+	}
+	for name, values := range map[string]map[string]string{
+		"no such key": {"treshold": "0.7"}, "no number": {"threshold": "high"}, "out of bounds": {"threshold": "2"}, "not an address": {"generic_address": "depot"},
+		"like a secret": {"generic_address": "bwh6met7b8kfxim9ti8i@blois.test"}, "a tag": {"generic_address": "depot+x@blois.test"}, "plus on nothing": {"generic_address": "", "address_form": "plus"},
+	} {
+		if _, err := set(blois.ID, values); !errors.Is(err, core.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	_, _, err = w.Change(ctx, blois.ID, func(s *tenant.Settings) error {
+		if _, err := set(blois.ID, map[string]string{"max_pages": "50"}); err != nil {
+			t.Error(err)
+		}
+		s.MaxPages = 60
+		return nil
+	})
+	if !errors.Is(err, tenant.ErrChanged) {
+		t.Errorf("changed under one's hands: %v", err)
+	}
+	if got, version, err := w.store.Settings(ctx, blois.ID); err != nil || version != 4 || got.MaxPages != 50 || got.Threshold != 0.7 {
+		t.Errorf("in force: %+v, version %d, %v", got, version, err)
 	}
 }

@@ -66,9 +66,16 @@ func ofNewIntakePair(key *tinkhpke.PublicKey) bool {
 // the curve three times where two suffice.
 func (s *IntakeSealer) NewKey(object core.ObjectID) (Key, []byte, error) {
 	key := newKey()
+	wrapped, err := s.Wrap(object, key)
+	return key, wrapped, err
+}
+
+// Wrap wraps an object's key so that only the keeper can open it, for no vault: that of
+// a deposit that belongs to nobody, or to nobody any more (SEC-17).
+func (s *IntakeSealer) Wrap(object core.ObjectID, key Key) ([]byte, error) {
 	sealed, err := hpke.Seal(s.public, hpke.HKDFSHA256(), hpke.AES256GCM(), wrapContext(scopeIntake, s.tenant, "", object), key)
 	if err != nil {
-		return nil, nil, fmt.Errorf("seal object key: %w", err)
+		return nil, fmt.Errorf("seal object key: %w", err)
 	}
-	return key, slices.Concat([]byte{scopeIntake}, s.prefix, sealed), nil
+	return slices.Concat([]byte{scopeIntake}, s.prefix, sealed), nil
 }

@@ -73,7 +73,8 @@ func (r *Reader) open(ctx context.Context, who core.Access, docs []core.Document
 
 // Read opens a document and the original of one of its parts (from 0). Reading the
 // stream ends in io.EOF only when it was whole; after any other error what was read
-// must be thrown away (REL-13). The caller closes.
+// must be thrown away (REL-13). A document taken out of the vault while it is read ends
+// the stream with core.ErrNotFound. The caller closes.
 func (r *Reader) Read(ctx context.Context, who core.Access, id core.DocumentID, part int) (Item, io.ReadCloser, error) {
 	d, err := r.documents.Document(ctx, who.Tenant, who.Vault, id)
 	if err != nil {
@@ -95,7 +96,33 @@ func (r *Reader) Read(ctx context.Context, who core.Access, id core.DocumentID, 
 	if len(d.Parts) == 1 {
 		body = &provenReader{ReadCloser: body, hash: sha256.New(), want: items[0].Opened.SHA256}
 	}
-	return items[0], body, nil
+	return items[0], &standingReader{ReadCloser: body, stands: func() error {
+		_, err := r.documents.Document(ctx, who.Tenant, who.Vault, id)
+		return err
+	}}, nil
+}
+
+// checkEvery is how many bytes a download may go on after its document has left the vault.
+const checkEvery = 1 << 20
+
+// standingReader asks again on the way whether the document still stands in the vault: a
+// filing undone ends the downloads that are under way (SEC-17).
+type standingReader struct {
+	io.ReadCloser
+	stands func() error
+	left   int // bytes until it is asked again
+}
+
+func (s *standingReader) Read(b []byte) (int, error) {
+	if s.left <= 0 {
+		if err := s.stands(); err != nil {
+			return 0, err
+		}
+		s.left = checkEvery
+	}
+	n, err := s.ReadCloser.Read(b)
+	s.left -= n
+	return n, err
 }
 
 // provenReader ends well only when what was read is what the document says it is: the

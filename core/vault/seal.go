@@ -146,5 +146,6 @@ const (
 	LabelMeta     = "meta"
 	LabelEnvelope = "envelope"
 	LabelNote     = "note"
+	LabelOrigin   = "origin"
 	LabelArtifact = "artifact:" // + kind
 )

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"net/url"
+	"time"
 
 	"vaguemestre/core"
 	"vaguemestre/core/catalogue"
@@ -23,19 +24,36 @@ type Args struct {
 	Family    string `json:"family,omitempty"`
 	Email     string `json:"email,omitempty"`
 	NoReading bool   `json:"no_reading,omitempty"`
+
+	Settings map[string]string `json:"settings,omitempty"` // by key, as `tenant set` takes them
+	Deposit  string            `json:"deposit,omitempty"`
+	Matches  []string          `json:"matches,omitempty"` // data of the citizen found again in a deposit
+	Token    string            `json:"token,omitempty"`   // of a link
+	Remember bool              `json:"remember,omitempty"`
+	Sender   string            `json:"sender,omitempty"` // id
+	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
 }
 
 func (s *Server) commands() map[string]command {
 	return map[string]command{
 		"tenant/add":             s.tenantAdd,
 		"tenant/list":            s.tenantList,
+		"tenant/set":             s.tenantSet,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,
 		"citizen/address/revoke": s.addressRevoke,
+		"citizen/sender/add":     s.senderAdd,
+		"citizen/sender/verify":  s.senderVerify,
+		"citizen/sender/list":    s.senderList,
+		"citizen/sender/forget":  s.senderForget,
 		"deposits/list":          s.depositsList,
+		"deposits/show":          s.depositsShow,
+		"deposits/attach":        s.depositsAttach,
+		"deposits/detach":        s.depositsDetach,
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
+		"vault/link":             s.vaultLink,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,
@@ -92,6 +110,19 @@ func (s *Server) tenantList(ctx context.Context, _ Args) ([]any, error) {
 	return lines(tenants), err
 }
 
+// tenantSet changes settings by key; without any it shows them.
+func (s *Server) tenantSet(ctx context.Context, a Args) ([]any, error) {
+	t, err := s.tenant(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	settings, version, err := s.jobs.Tenants.Change(ctx, t, func(in *tenant.Settings) error { return in.Set(a.Settings) })
+	if err != nil {
+		return nil, err
+	}
+	return []any{map[string]any{"id": t, "version": version, "settings": settings}}, nil
+}
+
 func (s *Server) citizenAdd(ctx context.Context, a Args) ([]any, error) {
 	t, err := s.tenant(ctx, a)
 	if err != nil {
@@ -102,7 +133,7 @@ func (s *Server) citizenAdd(ctx context.Context, a Args) ([]any, error) {
 		return nil, err
 	}
 	who := citizen.Identity{Given: a.Given, Family: a.Family, Email: a.Email}
-	id, address, err := s.jobs.Citizens.Add(ctx, t, settings.DepositDomain, who, !a.NoReading)
+	id, address, err := s.jobs.Citizens.Add(ctx, t, settings.MintUnder(), who, !a.NoReading)
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +158,11 @@ func (s *Server) addressRotate(ctx context.Context, a Args) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := s.jobs.Citizens.Rotate(ctx, who, settings.DepositDomain)
+	var expires time.Time
+	if a.Days > 0 {
+		expires = time.Now().AddDate(0, 0, a.Days)
+	}
+	address, err := s.jobs.Citizens.Rotate(ctx, who, settings.MintUnder(), expires)
 	if err != nil {
 		return nil, err
 	}
@@ -140,15 +175,6 @@ func (s *Server) addressRevoke(ctx context.Context, a Args) ([]any, error) {
 		return nil, err
 	}
 	return nil, s.jobs.Citizens.Revoke(ctx, who)
-}
-
-func (s *Server) depositsList(ctx context.Context, a Args) ([]any, error) {
-	t, err := s.tenant(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	deposits, err := s.jobs.Store.Deposits(ctx, t)
-	return lines(deposits), err
 }
 
 // Row is a document as `vault list` shows it.
@@ -196,28 +222,6 @@ func orNull[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-func (s *Server) vaultConfirm(ctx context.Context, a Args) ([]any, error) {
-	if err := s.asCitizen(a); err != nil {
-		return nil, err
-	}
-	if a.Document == "" {
-		return nil, usage("--document is missing")
-	}
-	who, err := s.owner(ctx, a, "confirm")
-	if err != nil {
-		return nil, err
-	}
-	types, err := s.types(ctx, who.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	state, err := s.jobs.Filer.Confirm(ctx, who, core.DocumentID(a.Document), types.Type)
-	if err != nil {
-		return nil, err
-	}
-	return []any{map[string]any{"id": a.Document, "state": state}}, nil
 }
 
 func (s *Server) types(ctx context.Context, t core.TenantID) (*catalogue.Catalogue, error) {

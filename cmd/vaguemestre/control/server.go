@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
@@ -29,6 +30,9 @@ type Jobs struct {
 	Store       *postgres.Store
 	Tenants     *tenant.Registrar
 	Citizens    *citizen.Registrar
+	Senders     *citizen.Senders
+	Desk        *attribution.Desk
+	Confirmer   *attribution.Confirmer
 	Vault       *vault.Reader
 	Filer       *filing.Filer
 	Blobs       ledger.Shelves
@@ -173,11 +177,15 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	switch {
 	case errors.As(err, &fault):
 	case errors.Is(err, core.ErrNotFound):
-		fault, status = &Fault{"not_found", "there is no such tenant, citizen or document"}, http.StatusNotFound
+		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender or link"}, http.StatusNotFound
 	case errors.Is(err, core.ErrInvalid):
 		fault = &Fault{"usage", err.Error()}
 	case errors.Is(err, tenant.ErrCodeTaken):
 		fault = &Fault{"code_taken", err.Error()}
+	case errors.Is(err, tenant.ErrAddressTaken):
+		fault = &Fault{"address_taken", tenant.ErrAddressTaken.Error()}
+	case errors.Is(err, tenant.ErrChanged):
+		fault = &Fault{"changed", tenant.ErrChanged.Error() + ": try again"}
 	default:
 		s.log.Error("command failed", "command", name, "cause", core.Cause(err))
 		fault, status = &Fault{"accident", "the command failed; the log of the running process says why"}, http.StatusServiceUnavailable

@@ -64,8 +64,12 @@ func Open(dir string, log *slog.Logger) (*Home, error) {
 func (h *Home) Blobs() string    { return filepath.Join(h.dir, "blobs") }
 func (h *Home) KEK() string      { return filepath.Join(h.dir, "keys", "kek.json") }
 func (h *Home) IndexKey() string { return filepath.Join(h.dir, "keys", "index.key") }
+func (h *Home) ACME() string     { return ACME(h.dir) }
 func (h *Home) Cache() string    { return filepath.Join(h.dir, "cache") }
 func (h *Home) Socket() string   { return Socket(h.dir) }
+
+// ACME is where a home keeps what an ACME authority gave it.
+func ACME(dir string) string { return filepath.Join(dir, "keys", "acme") }
 
 // Socket is where the process that serves a home listens for commands.
 func Socket(dir string) string { return filepath.Join(dir, "control.sock") }

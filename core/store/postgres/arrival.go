@@ -195,8 +195,8 @@ const insertArrivals = `
 	WITH fresh AS (
 	  INSERT INTO deposit (tenant_id, id, citizen_id, address_id, channel, journey, trust, trust_reason,
 	                       fingerprint, received_at, envelope, state)
-	  SELECT $1, id, nullif(vault, '')::uuid, nullif(address, '')::uuid, channel, journey, trust, reason,
-	         fingerprint, received, envelope, CASE WHEN vault = '' THEN 'held' ELSE 'received' END
+	  SELECT $1, id, nullif(vault, '')::uuid, CASE WHEN vault <> '' THEN nullif(address, '')::uuid END, channel, journey, trust, reason,
+	         fingerprint, received, envelope, 'received'
 	  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bytea[])
 	       AS d(id, vault, address, channel, journey, trust, reason, fingerprint, received, envelope)
 	  ON CONFLICT (tenant_id, fingerprint) DO NOTHING

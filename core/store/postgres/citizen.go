@@ -28,6 +28,9 @@ func (s *Store) AddCitizen(ctx context.Context, e citizen.Enrolment) error {
 		if err := addAddress(ctx, tx, e.Tenant, e.ID, e.Address); err != nil {
 			return err
 		}
+		if err := addLikenesses(ctx, tx, e.Tenant, e.ID, e.Alike); err != nil {
+			return err
+		}
 		who := core.Access{Tenant: e.Tenant, Vault: e.ID, Actor: "maintenance", Act: "enrol", Purpose: "open_vault"}
 		return record(ctx, tx, who, s.now())
 	})
@@ -36,9 +39,25 @@ func (s *Store) AddCitizen(ctx context.Context, e citizen.Enrolment) error {
 func addAddress(ctx context.Context, tx pgx.Tx, tenant core.TenantID, owner core.CitizenID, a citizen.Address) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`INSERT INTO address (keyed_hash, tenant_id, id) VALUES ($1, $2, $3)`, a.Hash, tenant, a.ID)
-	batch.Queue(`INSERT INTO deposit_address (tenant_id, id, citizen_id, sealed, created_at) VALUES ($1, $2, $3, $4, $5)`,
-		tenant, a.ID, owner, a.Sealed, a.Created)
+	batch.Queue(`INSERT INTO deposit_address (tenant_id, id, citizen_id, sealed, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)`,
+		tenant, a.ID, owner, a.Sealed, a.Created, orNull(a.Expires))
 	return tx.SendBatch(ctx, batch).Close()
+}
+
+func addLikenesses(ctx context.Context, tx pgx.Tx, tenant core.TenantID, owner core.CitizenID, all []citizen.Likeness) error {
+	batch := &pgx.Batch{}
+	for _, l := range all {
+		batch.Queue(`INSERT INTO likeness (tenant_id, citizen_id, kind, keyed_hash) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`, tenant, owner, l.Kind, l.Hash)
+	}
+	return tx.SendBatch(ctx, batch).Close()
+}
+
+// orNull is a time for a column whose NULL means "none".
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }
 
 // CitizenTenant finds whose citizen this is, tenant by tenant: an operator names a
@@ -65,13 +84,18 @@ func (s *Store) Addresses(ctx context.Context, tenant core.TenantID, id core.Cit
 	var out []citizen.Address
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, sealed, created_at, revoked_at IS NOT NULL FROM deposit_address
+			SELECT id, sealed, created_at, expires_at, revoked_at IS NOT NULL FROM deposit_address
 			WHERE tenant_id = $1 AND citizen_id = $2 AND slot_id IS NULL ORDER BY created_at, id`, tenant, id)
 		if err != nil {
 			return err
 		}
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (a citizen.Address, err error) {
-			return a, r.Scan(&a.ID, &a.Sealed, &a.Created, &a.Revoked)
+			var expires *time.Time
+			err = r.Scan(&a.ID, &a.Sealed, &a.Created, &expires, &a.Revoked)
+			if expires != nil {
+				a.Expires = *expires
+			}
+			return a, err
 		})
 		return err
 	})

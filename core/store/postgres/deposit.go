@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/opening"
 )
 
@@ -19,9 +20,12 @@ func (s *Store) AddressByHash(ctx context.Context, keyedHash []byte) (core.Addre
 		b.Queue(`SELECT tenant_id, id, set_config('vaguemestre.tenant', tenant_id::text, true) IS NOT NULL FROM address WHERE keyed_hash = $1`, keyedHash).
 			QueryRow(func(r pgx.Row) error { return r.Scan(&a.Tenant, &a.ID, nil) })
 		b.Queue(`
-			SELECT citizen_id FROM deposit_address
+			SELECT citizen_id::text FROM deposit_address
 			WHERE tenant_id = current_tenant() AND id = (SELECT id FROM address WHERE keyed_hash = $1)
-			  AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)`, keyedHash, s.now()).
+			  AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+			UNION ALL
+			SELECT '' FROM generic_address
+			WHERE tenant_id = current_tenant() AND id = (SELECT id FROM address WHERE keyed_hash = $1) AND revoked_at IS NULL`, keyedHash, s.now()).
 			QueryRow(func(r pgx.Row) error { return r.Scan(&a.Vault) })
 	})
 	if err != nil {
@@ -46,9 +50,9 @@ func (s *Store) Deposit(ctx context.Context, lease core.Lease) (opening.Deposit,
 	d := opening.Deposit{ID: core.DepositID(lease.ID), Tenant: lease.Tenant}
 	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
-			SELECT coalesce(citizen_id::text,''), channel, journey, trust, received_at, envelope
+			SELECT coalesce(citizen_id::text,''), channel, journey, trust, trust_reason, received_at, envelope
 			FROM deposit WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID).
-			Scan(&d.Vault, &d.Channel, &d.Journey, &d.Trust, &d.Received, &d.Envelope)
+			Scan(&d.Vault, &d.Channel, &d.Journey, &d.Trust, &d.TrustWhy, &d.Received, &d.Envelope)
 		if err != nil {
 			return err
 		}
@@ -80,20 +84,38 @@ func (s *Store) Opened(ctx context.Context, lease core.Lease, o opening.Opened) 
 		batch := &pgx.Batch{}
 		for _, p := range o.Pieces {
 			batch.Queue(`
-				INSERT INTO piece (tenant_id, id, deposit_id, citizen_id, n, object_id, ref, size, digest, wrapped, meta, state, reason)
-				VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13,''))`,
-				p.Tenant, p.ID, p.Deposit, string(p.Vault), p.N, p.Sealed.Object, p.Sealed.Ref, p.Sealed.Size, p.Digest, p.Sealed.Wrapped, p.Meta, p.State, p.Reason)
+				INSERT INTO piece (tenant_id, id, deposit_id, citizen_id, n, object_id, ref, size, digest, wrapped, meta, state, reason, sentence)
+				VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $7, $8, $9, $10, $11, $12, nullif($13,''), nullif($14,''))`,
+				p.Tenant, p.ID, p.Deposit, string(p.Vault), p.N, p.Sealed.Object, p.Sealed.Ref, p.Sealed.Size, p.Digest, p.Sealed.Wrapped, p.Meta, p.State, p.Reason, p.Sentence)
 		}
 		for i, wrapped := range o.Rewrapped {
 			batch.Queue(`UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`,
 				lease.Tenant, lease.ID, i+1, wrapped)
 		}
-		batch.Queue(`UPDATE deposit SET state = 'opened', pieces = $3, note = $4, lease_until = NULL, reason = NULL
-			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, len(o.Pieces), o.Note)
+		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, lease_until = NULL, reason = NULL
+			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin)
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
 		return fmt.Errorf("record opening of deposit %s: %w", lease.ID, err)
+	}
+	return nil
+}
+
+// Hold puts a deposit on the desk, unopened, where it waits for a person for as long as
+// the desk keeps it; core.ErrStale when the lease has passed on.
+func (s *Store) Hold(ctx context.Context, lease core.Lease, h opening.Held) error {
+	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
+		if err := holds(ctx, tx, lease); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, `
+			UPDATE deposit SET state = 'held', trust = $3, trust_reason = $4, reason = $5, origin = $6, held_until = $7, lease_until = NULL
+			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, int(h.Trust), h.Attribution.Reason, h.Reason, h.Origin, s.now().Add(attribution.HeldFor))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("hold deposit %s: %w", lease.ID, err)
 	}
 	return nil
 }
@@ -109,6 +131,7 @@ type DepositRow struct {
 	Trust    int               `json:"trust"`
 	TrustWhy string            `json:"trust_reason"`
 	Received time.Time         `json:"received"`
+	Until    *time.Time        `json:"held_until,omitempty"` // destroyed then, unless it is attached
 	Pieces   []PieceRow        `json:"pieces"`
 }
 
@@ -131,7 +154,7 @@ func (s *Store) Deposits(ctx context.Context, tenant core.TenantID) ([]DepositRo
 	var out []DepositRow
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, channel, state, coalesce(reason,''), coalesce(sentence,''), coalesce(citizen_id::text,''), trust, trust_reason, received_at
+			SELECT id, channel, state, coalesce(reason,''), coalesce(sentence,''), coalesce(citizen_id::text,''), trust, trust_reason, received_at, held_until
 			FROM deposit WHERE tenant_id = $1 ORDER BY received_at, id`, tenant)
 		if err != nil {
 			return err
@@ -139,7 +162,7 @@ func (s *Store) Deposits(ctx context.Context, tenant core.TenantID) ([]DepositRo
 		at := map[core.DepositID]int{}
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (d DepositRow, err error) {
 			d.Pieces = []PieceRow{}
-			err = r.Scan(&d.ID, &d.Channel, &d.State, &d.Reason, &d.Sentence, &d.Citizen, &d.Trust, &d.TrustWhy, &d.Received)
+			err = r.Scan(&d.ID, &d.Channel, &d.State, &d.Reason, &d.Sentence, &d.Citizen, &d.Trust, &d.TrustWhy, &d.Received, &d.Until)
 			return d, err
 		})
 		if err != nil {

@@ -97,3 +97,24 @@ func (s *Store) MoveDocument(ctx context.Context, who core.Access, id core.Docum
 	}
 	return nil
 }
+
+// DocumentsOf names the documents of the vault that hold a piece of the deposit, oldest
+// first.
+func (s *Store) DocumentsOf(ctx context.Context, tenant core.TenantID, vault core.CitizenID, deposit core.DepositID) (ids []core.DocumentID, err error) {
+	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT d.id FROM document d
+			WHERE d.tenant_id = $1 AND d.citizen_id = $2 AND d.standing <> 'deleted' AND EXISTS (
+			  SELECT 1 FROM piece p WHERE p.tenant_id = d.tenant_id AND p.citizen_id = d.citizen_id AND p.document_id = d.id AND p.deposit_id::text = $3)
+			ORDER BY d.created_at, d.id`, tenant, vault, string(deposit))
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[core.DocumentID])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("documents of deposit %s: %w", deposit, err)
+	}
+	return ids, nil
+}

@@ -57,7 +57,7 @@ func (w *town) everyWrite(lease core.Lease) map[string]error {
 		"settle": w.worker.Settle(ctx, lease, core.Outcome{Failed: true, Code: "test"}),
 	}
 	if lease.Noun == core.NounDeposit {
-		tried["opened"] = w.worker.Opened(ctx, lease, opening.Opened{Rewrapped: [][]byte{[]byte("late")}})
+		tried["opened"] = w.worker.Opened(ctx, lease, opening.Opened{Attribution: core.Attribution{Vault: w.address.Vault}, Rewrapped: [][]byte{[]byte("late")}})
 		return tried
 	}
 	tried["amend"] = w.worker.Amend(ctx, lease, examined)

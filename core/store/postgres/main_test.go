@@ -14,6 +14,7 @@ import (
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/intake"
+	"vaguemestre/core/link"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -45,10 +46,22 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	w.must(w.http.AddTenant(ctx, tenant.Founding{
 		Tenant: tenant.Tenant{ID: w.tenant, Code: code, Name: "Ville " + code}, Settings: settings, Catalogue: "types: []",
 		IntakePublic: []byte("public"), IntakeWrapped: []byte("wrapped"), Created: time.Now(),
+		Generic: &tenant.Generic{ID: core.NewID[core.AddressID](), Hash: sum("depot@" + code)},
 	}))
 	w.must(w.http.AddAgent(ctx, w.tenant, core.NewID[core.AgentID](), []byte("sealed"), time.Now()))
 	w.address = w.enrol()
 	return w
+}
+
+// know adds a sender of the citizen's, and a link to verify it.
+func (w *town) know() {
+	w.t.Helper()
+	ctx := w.t.Context()
+	who := core.Access{Tenant: w.tenant, Vault: w.address.Vault, Actor: "test", Act: "add_sender"}
+	sender, err := w.http.AddSender(ctx, who, citizen.Sender{ID: core.NewID[core.SenderID](), Hash: sum("zoe@ville.test"), Sealed: []byte("sealed"), How: citizen.ByLink, Created: time.Now()})
+	w.must(err)
+	w.must(w.http.AddLink(ctx, link.Link{Tenant: w.tenant, Vault: w.address.Vault, Hash: sum("token"), Purpose: link.VerifySender, Object: string(sender),
+		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
 }
 
 // enrol adds a citizen and returns their address.
@@ -58,6 +71,7 @@ func (w *town) enrol() core.Address {
 	w.must(w.http.AddCitizen(w.t.Context(), citizen.Enrolment{
 		Tenant: w.tenant, ID: a.Vault, Identity: []byte("sealed"), VaultKey: []byte("wrapped"), Consent: citizen.ConsentVersion, Created: time.Now(),
 		Address: citizen.Address{ID: a.ID, Hash: sum(string(a.ID)), Sealed: []byte("sealed"), Created: time.Now()},
+		Alike:   []citizen.Likeness{{Kind: citizen.LikeName, Hash: sum("zoe durand")}},
 	}))
 	return a
 }
@@ -81,7 +95,7 @@ func (w *town) open(step core.Step) core.Step {
 	lease := w.claim(step, time.Minute)
 	id := core.NewID[core.PieceID]()
 	w.must(w.worker.Opened(w.t.Context(), lease, opening.Opened{
-		Rewrapped: [][]byte{[]byte("rewrapped")}, Note: []byte("sealed"),
+		Attribution: core.Attribution{Vault: w.address.Vault, Trust: core.T2, Reason: "secret_address"}, Rewrapped: [][]byte{[]byte("rewrapped")}, Note: []byte("sealed"),
 		Pieces: []opening.Piece{{Digest: sum(string(id)), Piece: core.Piece{Tenant: w.tenant, ID: id, Deposit: core.DepositID(step.ID), Vault: w.address.Vault,
 			N: 1, Sealed: sealed(), Meta: []byte("sealed"), State: core.PieceWaiting}}},
 	}))

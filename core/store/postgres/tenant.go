@@ -25,10 +25,62 @@ func (s *Store) AddTenant(ctx context.Context, f tenant.Founding) error {
 		batch.Queue(`INSERT INTO tenant_key (tenant_id, wrapped, created_at) VALUES ($1, $2, $3)`, f.ID, f.IntakeWrapped, f.Created)
 		batch.Queue(`INSERT INTO tenant_settings (tenant_id, version, settings, created_at) VALUES ($1, 1, $2, $3)`, f.ID, settings, f.Created)
 		batch.Queue(`INSERT INTO catalogue (tenant_id, version, content, created_at) VALUES ($1, 1, $2, $3)`, f.ID, f.Catalogue, f.Created)
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		return addGeneric(ctx, tx, f.ID, f.Generic, f.Created)
+	})
+	if isUnique(err) && !errors.Is(err, tenant.ErrAddressTaken) {
+		return tenant.ErrCodeTaken
+	}
+	return err
+}
+
+// addGeneric puts a generic address in the place of any other.
+func addGeneric(ctx context.Context, tx pgx.Tx, id core.TenantID, g *tenant.Generic, at time.Time) error {
+	if _, err := tx.Exec(ctx, `UPDATE generic_address SET revoked_at = $2 WHERE tenant_id = $1 AND revoked_at IS NULL`, id, at); err != nil || g == nil {
+		return err
+	}
+	var owner core.TenantID
+	var addressID core.AddressID
+	err := tx.QueryRow(ctx, `
+		INSERT INTO address (keyed_hash, tenant_id, id) VALUES ($1, $2, $3)
+		ON CONFLICT (keyed_hash) DO NOTHING RETURNING tenant_id, id`, g.Hash, id, g.ID).Scan(&owner, &addressID)
+	if noRows(err) { // it was there before: in force again, if it was this town's
+		err = tx.QueryRow(ctx, `SELECT tenant_id, id FROM address WHERE keyed_hash = $1`, g.Hash).Scan(&owner, &addressID)
+	}
+	if err != nil {
+		return err
+	}
+	if owner != id {
+		return tenant.ErrAddressTaken
+	}
+	_, err = tx.Exec(ctx, `
+		INSERT INTO generic_address (tenant_id, id, created_at) VALUES ($1, $2, $3)
+		ON CONFLICT (tenant_id, id) DO UPDATE SET revoked_at = NULL`, id, addressID, at)
+	return err
+}
+
+// ChangeSettings commits settings as the version after from, with their generic address.
+func (s *Store) ChangeSettings(ctx context.Context, id core.TenantID, from int, settings tenant.Settings, generic *tenant.Generic, at time.Time) error {
+	raw, err := json.Marshal(settings)
+	if err != nil {
+		return err
+	}
+	err = s.tx(ctx, id, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO tenant_settings (tenant_id, version, settings, created_at)
+			SELECT $1, $2 + 1, $3, $4 WHERE (SELECT max(version) FROM tenant_settings WHERE tenant_id = $1) = $2`, id, from, raw, at)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return tenant.ErrChanged
+		}
+		return addGeneric(ctx, tx, id, generic, at)
 	})
 	if isUnique(err) {
-		return tenant.ErrCodeTaken
+		return tenant.ErrChanged
 	}
 	return err
 }

@@ -4,11 +4,14 @@ package towntest
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/opening"
@@ -29,7 +32,8 @@ type Town struct {
 	Keeper *vault.Keeper
 	Blobs  vault.Blobs
 	Intake *intake.Intake
-	Rung   Bell // what intake rang
+	Rung   Bell        // what intake rang
+	Origin core.Origin // what is proven of every message's sender
 	Worker *postgres.Store
 	HTTP   *postgres.Store
 
@@ -73,7 +77,7 @@ func (w *Town) Found(code string) tenant.Founding {
 	w.t.Helper()
 	settings := tenant.Defaults()
 	settings.DepositDomain = Domain
-	f, err := tenant.New(w.HTTP, w.Keeper, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
+	f, err := tenant.New(w.HTTP, w.Keeper, w.Index, time.Now).Add(w.t.Context(), code, "Ville", settings, "types: []\n")
 	if err != nil {
 		w.t.Fatalf("found %s: %v", code, err)
 	}
@@ -122,7 +126,15 @@ func (w *Town) Lease(noun core.Noun, id string) core.Lease {
 
 // Opener opens deposits with the splitter; nil does for bodies that are no messages.
 func (w *Town) Opener(s opening.Splitter) *opening.Opener {
-	return opening.New(w.Worker, w.Keeper, w.Blobs, s, slog.New(slog.DiscardHandler))
+	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+}
+
+// origin finds in every message what the test said.
+type origin struct{ town *Town }
+
+func (o origin) Authenticate(_ context.Context, message io.Reader, _ core.Sender) (core.Origin, error) {
+	_, err := io.Copy(io.Discard, message)
+	return o.town.Origin, err
 }
 
 // Piece accepts a file, opens its deposit, and returns its one piece, leased, in the

@@ -185,7 +185,7 @@ func TestEveryCut(t *testing.T) {
 // TestHostileShapesTakeNoLonger opens what would cost a careless reader time or memory
 // out of proportion.
 func TestHostileShapesTakeNoLonger(t *testing.T) {
-	const size = 16 << 20
+	const size = 4 << 20
 	deep := container(rendering(1), content("x"))
 	for len(deep) < size {
 		deep = container(embedded(deep), attribute(1, 0x00088888, make([]byte, size/64)))

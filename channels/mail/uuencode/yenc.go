@@ -32,7 +32,7 @@ func yencOpening(line []byte) *body {
 
 func (y *yenc) starts(l *lines, i int) bool {
 	text := l.line(i).text()
-	return string(text) != "=" && !bytes.HasPrefix(text, []byte("=y")) // an escape is never followed by y
+	return len(text) > 0 && string(text) != "=" && !bytes.HasPrefix(text, []byte("=y")) // an escape is never followed by y
 }
 
 func (y *yenc) next(l *lines, out []byte) ([]byte, bool) {

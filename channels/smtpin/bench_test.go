@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -52,42 +53,56 @@ func bareServer(b *testing.B) string {
 // BenchmarkData is ten sessions that send messages of 5 MB, by our reader and by
 // go-smtp's, and what the network and the sender alone take of it.
 func BenchmarkData(b *testing.B) {
-	message := []byte("Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 5<<20/78) + ".\r\n")
-	for name, serve := range map[string]func(b *testing.B) string{
-		"ours": func(b *testing.B) string {
-			addr, _ := open(b, smtpin.Config{}, &drain{})
-			return addr
-		},
-		"go-smtp": bareServer,
-		"nothing": deafServer,
-	} {
-		b.Run(name, func(b *testing.B) {
-			addr := serve(b)
-			const sessions = 10
-			b.SetBytes(int64(sessions * len(message)))
-			var senders [sessions]*dialog
-			for i := range senders {
-				senders[i] = dial(b, addr)
-				senders[i].SetDeadline(time.Time{})
-			}
-			for b.Loop() {
-				var all sync.WaitGroup
-				for _, d := range senders {
-					all.Go(func() {
-						for _, say := range []string{"MAIL FROM:<a@b.test>\r\n", "RCPT TO:<" + mine + ">\r\n", "DATA\r\n", ""} {
-							if say == "" {
-								d.Write(message)
-							}
-							io.WriteString(d.Conn, say)
-							if got := d.reply(); got == "" || got[0] != '2' && got[0] != '3' {
-								b.Errorf("reply %q", got)
-							}
-						}
-					})
-				}
-				all.Wait()
-			}
+	servers := []struct {
+		name  string
+		serve func(*testing.B) string
+	}{{"ours", ourServer}, {"go-smtp", bareServer}, {"nothing", deafServer}}
+	message := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("QUJD", 19)+"\r\n", 5<<20/78)
+	for _, s := range servers {
+		b.Run("DATA/"+s.name, func(b *testing.B) { sendAll(b, s.serve(b), []string{"DATA\r\n", message + ".\r\n"}) })
+	}
+	for _, s := range servers[:2] {
+		b.Run("BDAT/"+s.name, func(b *testing.B) {
+			sendAll(b, s.serve(b), []string{fmt.Sprintf("BDAT %d LAST\r\n%s", len(message), message)})
 		})
+	}
+}
+
+func ourServer(b *testing.B) string {
+	addr, _ := open(b, smtpin.Config{}, &drain{})
+	return addr
+}
+
+// sendAll has ten sessions send a message each, again and again.
+func sendAll(b *testing.B, addr string, message []string) {
+	const sessions = 10
+	size := 0
+	for _, s := range message {
+		size += len(s)
+	}
+	b.SetBytes(int64(sessions * size))
+	var senders [sessions]*dialog
+	for i := range senders {
+		senders[i] = dial(b, addr)
+		senders[i].SetDeadline(time.Time{})
+	}
+	var steps [][]byte
+	for _, say := range append([]string{"MAIL FROM:<a@b.test>\r\n", "RCPT TO:<" + mine + ">\r\n"}, message...) {
+		steps = append(steps, []byte(say))
+	}
+	for b.Loop() {
+		var all sync.WaitGroup
+		for _, d := range senders {
+			all.Go(func() {
+				for _, say := range steps {
+					d.Write(say)
+					if got := d.reply(); got == "" || got[0] != '2' && got[0] != '3' {
+						b.Errorf("reply %q", got)
+					}
+				}
+			})
+		}
+		all.Wait()
 	}
 }
 

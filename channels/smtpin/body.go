@@ -31,8 +31,7 @@ type dataBody struct {
 	w     *wire
 	text  []byte // found and not yet handed out; lies in the wire's buffer
 	used  int    // bytes of the buffer it took
-	line  int    // bytes of the current line so far
-	cr    bool   // its last was a CR
+	lines lines
 	total int64
 	err   error
 }
@@ -41,7 +40,7 @@ func newDataBody(w *wire) *dataBody {
 	w.begin()
 	w.widen()
 	w.owed = true
-	return &dataBody{w: w}
+	return &dataBody{w: w, lines: lines{max: w.r.cfg.MaxLine}}
 }
 
 func (d *dataBody) Read(p []byte) (int, error) {
@@ -92,7 +91,7 @@ func (d *dataBody) next() ([]byte, error) {
 	}
 	in := d.w.in()
 	held, _ := in.Peek(in.Buffered())
-	if d.line == 0 && held[0] == '.' {
+	if d.lines.length == 0 && held[0] == '.' {
 		return nil, d.dot()
 	}
 	n, err := d.run(held)
@@ -118,7 +117,7 @@ func (d *dataBody) dot() error {
 		}
 		if held, _ := in.Peek(i + 2); held[i+1] != c {
 			in.Discard(1)
-			d.line = 1
+			d.lines.length = 1
 			return nil
 		}
 	}
@@ -129,55 +128,57 @@ func (d *dataBody) dot() error {
 // run is how much of held is text as it stands: to the next dot at the beginning of a
 // line, or to its end. held is not empty and begins with no such dot.
 func (d *dataBody) run(held []byte) (int, error) {
-	for i := 0; i < len(held); {
-		if d.line == 0 && held[i] == '.' {
-			return i, nil
-		}
-		piece := held[i:]
-		end := bytes.IndexByte(piece, '\n')
-		if end >= 0 {
+	n := 0
+	for n < len(held) && !(d.lines.length == 0 && held[n] == '.') {
+		piece := held[n:]
+		if end := bytes.IndexByte(piece, '\n'); end >= 0 {
 			piece = piece[:end+1]
 		}
-		if d.line += len(piece); d.line > d.w.r.cfg.MaxLine {
-			return 0, errLongLine
-		}
-		var err error
-		if d.cr, err = checkBreaks(piece, d.cr); err != nil {
+		if err := d.lines.follow(piece); err != nil {
 			return 0, err
 		}
-		if end >= 0 {
-			d.line = 0
-		}
-		i += len(piece)
+		n += len(piece)
 	}
-	return len(held), nil
+	return n, nil
 }
 
-// checkBreaks looks for a bare CR or LF in piece, which follows a CR or not, and
-// reports whether it ends in a CR that awaits its LF.
-func checkBreaks(piece []byte, cr bool) (bool, error) {
+// lines follows a message piece by piece, for line breaks that are none and for lines
+// that are too long.
+type lines struct {
+	max    int  // bytes in a line, its break included
+	length int  // of the current line so far
+	cr     bool // its last was a CR, which awaits its LF
+}
+
+func (l *lines) follow(piece []byte) error {
 	for len(piece) > 0 {
-		if cr {
+		if l.cr {
 			if piece[0] != '\n' {
-				return false, errBareLine
+				return errBareLine
 			}
-			piece, cr = piece[1:], false
+			if l.length+1 > l.max {
+				return errLongLine
+			}
+			piece, l.length, l.cr = piece[1:], 0, false
 			continue
 		}
-		i := bytes.IndexByte(piece, '\r')
-		before := piece
-		if i >= 0 {
-			before = piece[:i]
+		text := piece
+		if i := bytes.IndexByte(piece, '\r'); i >= 0 {
+			text, l.cr = piece[:i], true
+			l.length++
 		}
-		if bytes.IndexByte(before, '\n') >= 0 {
-			return false, errBareLine
+		if bytes.IndexByte(text, '\n') >= 0 {
+			return errBareLine
 		}
-		if i < 0 {
-			return false, nil
+		if l.length += len(text); l.length > l.max {
+			return errLongLine
 		}
-		piece, cr = piece[i+1:], true
+		piece = piece[len(text):]
+		if l.cr {
+			piece = piece[1:]
+		}
 	}
-	return cr, nil
+	return nil
 }
 
 // unexpected names the end of the connection for what it is within a message.
@@ -193,11 +194,9 @@ func (d *dataBody) failed() error { return notEOF(d.err) }
 // chunkBody reads a message that comes by BDAT; go-smtp has put its chunks together
 // and counts their bytes. Chunks may be cut anywhere, also within a line break.
 type chunkBody struct {
-	r    io.Reader
-	max  int // bytes in a line
-	line int
-	cr   bool
-	err  error
+	r     io.Reader
+	lines lines
+	err   error
 }
 
 func (c *chunkBody) Read(p []byte) (int, error) {
@@ -205,31 +204,15 @@ func (c *chunkBody) Read(p []byte) (int, error) {
 		return 0, c.err
 	}
 	n, err := c.r.Read(p)
-	var bare error
-	c.cr, bare = checkBreaks(p[:n], c.cr)
+	c.err = c.lines.follow(p[:n])
 	switch {
-	case bare != nil, errors.Is(err, io.EOF) && c.cr:
-		c.err = errBareLine
-	case c.tooLong(p[:n]):
-		c.err = errLongLine
-	default:
-		c.err = err
-		return n, err
+	case c.err != nil:
+		return 0, c.err
+	case errors.Is(err, io.EOF) && c.lines.cr:
+		err = errBareLine
 	}
-	return 0, c.err
-}
-
-// tooLong follows the length of the lines through b.
-func (c *chunkBody) tooLong(b []byte) bool {
-	for line := range bytes.Lines(b) {
-		if c.line += len(line); c.line > c.max {
-			return true
-		}
-		if line[len(line)-1] == '\n' {
-			c.line = 0
-		}
-	}
-	return false
+	c.err = err
+	return n, err
 }
 
 func (c *chunkBody) failed() error { return notEOF(c.err) }

@@ -40,12 +40,20 @@ func FuzzDataBody(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		want, ok := reference(raw)
-		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(raw), "bytewise": iotest.OneByteReader(bytes.NewReader(raw))} {
+		for name, r := range map[string]io.Reader{"whole": bytes.NewReader(raw), "at once": bytes.NewReader(raw), "bytewise": iotest.OneByteReader(bytes.NewReader(raw))} {
 			// The smallest buffer there is cuts most lines in pieces.
 			w := &wire{Conn: deaf{}, r: &reception{Channel: &Channel{cfg: Config{}.withDefaults()}}, br: bufio.NewReaderSize(r, 16)}
 			w.begin()
-			b := &dataBody{w: w}
-			got, err := io.ReadAll(b)
+			b := &dataBody{w: w, lines: lines{max: 1 << 20}}
+			read := io.ReadAll
+			if name == "at once" {
+				read = func(r io.Reader) ([]byte, error) {
+					var all bytes.Buffer
+					_, err := io.Copy(&all, r)
+					return all.Bytes(), err
+				}
+			}
+			got, err := read(b)
 			if (err == nil) != ok || ok && !bytes.Equal(got, want) || (b.failed() == nil) != ok {
 				t.Errorf("%s: read %q, error %v, failed %v; want %q, %t", name, got, err, b.failed(), want, ok)
 			}
@@ -56,7 +64,7 @@ func FuzzDataBody(f *testing.F) {
 				}
 			}
 		}
-		c := &chunkBody{r: iotest.OneByteReader(bytes.NewReader(raw)), max: 1 << 20}
+		c := &chunkBody{r: iotest.OneByteReader(bytes.NewReader(raw)), lines: lines{max: 1 << 20}}
 		if _, err := io.ReadAll(c); errors.Is(err, errBareLine) != bare.Match(raw) {
 			t.Errorf("chunk: error %v", err)
 		}

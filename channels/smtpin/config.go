@@ -16,8 +16,8 @@ type Config struct {
 	// Balancers are the networks whose connections must begin with a PROXY header, and
 	// are believed in what it says of the client. Nobody else's header is listened to.
 	Balancers []netip.Prefix
-	// Exempt are the networks that are not counted: the rates of a network, messages of
-	// a session and the pause before the greeting are not for them. Loopback when nil.
+	// Exempt are the networks that are not counted: the rates of networks and
+	// addresses, messages of a session and the pause before the greeting are not for them. Loopback when nil.
 	Exempt []netip.Prefix
 
 	MaxBytes      int64 // of a message as received; 50 MiB
@@ -37,6 +37,8 @@ type Config struct {
 	NetworkConnections int // a minute; 300
 	NetworkMessages    int // a minute; 600
 	NetworkUnknown     int // unknown recipients a minute; 60
+
+	AddressMessages int // to one deposit address a minute, from anywhere; 60
 
 	ReadTimeout  time.Duration // for the next command or the next bytes of a message; 5 min (RFC 5321 §4.5.3.2)
 	DataTimeout  time.Duration // for a whole message; 10 min
@@ -69,7 +71,7 @@ func (c Config) withDefaults() Config {
 		&c.MaxHeader: 256 << 10, &c.MaxLine: 64 << 10, &c.MaxRecipients: 100,
 		&c.MaxSessions: 500, &c.MaxMessages: 1000, &c.MaxCommands: 500, &c.MaxErrors: 20, &c.MaxUnknown: 20,
 		&c.NetworkSessions: 50, &c.NetworkConnections: 300, &c.NetworkMessages: 600, &c.NetworkUnknown: 60,
-		&c.MinSpeed: 200,
+		&c.AddressMessages: 60, &c.MinSpeed: 200,
 	} {
 		if *n == 0 {
 			*n = d

@@ -6,30 +6,25 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"vaguemestre/core"
 )
 
 // crowd counts what comes from each network, so that none takes the place of all (SEC-43,
 // SEC-67). It works in memory and needs nobody; each process counts for itself.
-//
-// What it remembers is bounded: two generations of networks. A generation that is full,
-// or older than any bucket needs to be full again, becomes the former one, and the
-// former one is forgotten; a network that is heard of again moves to the present. Who
-// wants to be forgotten has to come from thousands of networks in the meantime, and the
-// sessions that are open are counted apart and never forgotten.
 type crowd struct {
 	cfg Config
 
-	mu              sync.Mutex
-	present, former map[netip.Prefix]*neighbour
-	since           time.Time
-	sessions        map[netip.Prefix]int
+	mu         sync.Mutex
+	neighbours memory[netip.Prefix, *neighbour]
+	addresses  memory[core.AddressID, *rate.Limiter]
+	sessions   map[netip.Prefix]int // that are open, of all networks that have some
 }
 
 // neighbour is what a network may still do.
 type neighbour struct{ connections, messages, unknown *rate.Limiter }
 
 const (
-	maxNeighbours = 20_000
 	// refill is how long an empty bucket takes to be full.
 	refill = time.Minute
 	// around is how much more the surroundings of a network may do.
@@ -37,7 +32,7 @@ const (
 )
 
 func newCrowd(cfg Config) *crowd {
-	return &crowd{cfg: cfg, present: map[netip.Prefix]*neighbour{}, sessions: map[netip.Prefix]int{}}
+	return &crowd{cfg: cfg, sessions: map[netip.Prefix]int{}}
 }
 
 // networks are the address's network and its surroundings.
@@ -140,22 +135,25 @@ func (c *crowd) spend(a netip.Addr, of func(*neighbour) *rate.Limiter) bool {
 
 // neighbour remembers a network; i tells it from its surroundings.
 func (c *crowd) neighbour(n netip.Prefix, i int, now time.Time) *neighbour {
-	if who, ok := c.present[n]; ok {
-		return who
-	}
-	if len(c.present) >= maxNeighbours || now.Sub(c.since) > refill {
-		c.former, c.present, c.since = c.present, map[netip.Prefix]*neighbour{}, now
-	}
-	who, ok := c.former[n]
-	if !ok {
-		who = &neighbour{
+	return c.neighbours.get(n, now, func() *neighbour {
+		return &neighbour{
 			connections: bucket(c.cfg.NetworkConnections * share(i)),
 			messages:    bucket(c.cfg.NetworkMessages * share(i)),
 			unknown:     bucket(c.cfg.NetworkUnknown * share(i)),
 		}
+	})
+}
+
+// address counts a message to one of ours that comes from a, if there may be one more. A
+// town's generic address, which has no id, is not anybody's to be flooded.
+func (c *crowd) address(to core.AddressID, a netip.Addr) bool {
+	if to == "" || covers(c.cfg.Exempt, a) {
+		return true
 	}
-	c.present[n] = who
-	return who
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.cfg.Now()
+	return c.addresses.get(to, now, func() *rate.Limiter { return bucket(c.cfg.AddressMessages) }).AllowN(now, 1)
 }
 
 func share(i int) int { return 1 + i*(around-1) }

@@ -118,12 +118,12 @@ func TestSEC43_MemoryOfNetworksIsBounded(t *testing.T) {
 	other := func(i int) netip.Addr {
 		return netip.AddrFrom16([16]byte{0x20, 1, 0xd, byte(i >> 16), byte(i >> 8), byte(i)})
 	}
-	for i := range maxNeighbours {
+	for i := range maxKnown {
 		c.message(other(i))
-		if i == maxNeighbours/3 && c.message(guilty) {
+		if i == maxKnown/3 && c.message(guilty) {
 			t.Error("forgotten in the crowd")
 		}
-		if n := len(c.present) + len(c.former); n > 2*maxNeighbours+2 {
+		if n := len(c.neighbours.present) + len(c.neighbours.former); n > 2*maxKnown+2 {
 			t.Fatalf("%d networks remembered", n)
 		}
 	}
@@ -131,13 +131,13 @@ func TestSEC43_MemoryOfNetworksIsBounded(t *testing.T) {
 	c.message(other(0))
 	at.Time = at.Add(2 * time.Minute)
 	c.message(other(1))
-	if n := len(c.present) + len(c.former); n > 8 {
+	if n := len(c.neighbours.present) + len(c.neighbours.former); n > 8 {
 		t.Errorf("%d networks remembered of a quiet time", n)
 	}
 }
 
 func TestExemptNetworksAreNotCounted(t *testing.T) {
-	c, _ := newTestCrowd(Config{NetworkMessages: 1, NetworkSessions: 1, NetworkConnections: 1, NetworkUnknown: 1})
+	c, _ := newTestCrowd(Config{NetworkMessages: 1, NetworkSessions: 1, NetworkConnections: 1, NetworkUnknown: 1, AddressMessages: 1})
 	for _, who := range []string{"127.0.0.1", "127.9.9.9", "::1"} {
 		a := netip.MustParseAddr(who)
 		for range 10 {
@@ -147,12 +147,34 @@ func TestExemptNetworksAreNotCounted(t *testing.T) {
 			}
 		}
 	}
-	if len(c.present) != 0 || len(c.sessions) != 0 {
+	if len(c.neighbours.present) != 0 || len(c.sessions) != 0 {
 		t.Error("exempt networks are remembered")
+	}
+	if !c.address("x", netip.MustParseAddr("::1")) || !c.address("x", netip.MustParseAddr("::1")) {
+		t.Error("messages of an exempt network to an address are counted")
 	}
 	everybody, _ := newTestCrowd(Config{NetworkMessages: 1, Exempt: []netip.Prefix{}})
 	a := netip.MustParseAddr("127.0.0.1")
 	if !everybody.message(a) || everybody.message(a) {
 		t.Error("with no exempt network, loopback is not counted")
+	}
+}
+
+// An address has its own limit, whoever writes to it.
+func TestSEC67_MessagesOfAnAddress(t *testing.T) {
+	c, at := newTestCrowd(Config{AddressMessages: 3})
+	for i := range 4 {
+		a := netip.AddrFrom4([4]byte{192, 0, byte(i), 1})
+		if ok := c.address("one", a); ok != (i < 3) {
+			t.Errorf("message %d: %t", i+1, ok)
+		}
+	}
+	elsewhere := netip.MustParseAddr("192.0.2.1")
+	if !c.address("two", elsewhere) {
+		t.Error("another address is counted with it")
+	}
+	at.Time = at.Add(20 * time.Second)
+	if !c.address("one", elsewhere) || c.address("one", elsewhere) {
+		t.Error("a third of a minute is not a third of the limit")
 	}
 }

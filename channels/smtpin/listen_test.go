@@ -336,3 +336,23 @@ func TestOtherClients(t *testing.T) {
 		}
 	}
 }
+
+// An arrival that makes a library panic is closed, and the next one is served.
+func TestArrivalSurvivesAPanic(t *testing.T) {
+	config := certificate(t)
+	first := true
+	config.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if first {
+			first = false
+			panic("as a library may")
+		}
+		return nil, nil
+	}
+	addrs, stop := openAll(t, smtpin.Config{Addrs: []string{"tls://127.0.0.1:0"}, TLS: config}, &town{})
+	if conn, err := tls.Dial("tcp", addrs[0], &tls.Config{InsecureSkipVerify: true}); err == nil {
+		conn.Close()
+		t.Error("served")
+	}
+	secure(t, addrs[0]).cmd("QUIT", "221 ")
+	stop() // nobody is left
+}

@@ -18,8 +18,12 @@ var (
 	tooSlow     = reply(421, smtp.EnhancedCode{4, 4, 2}, "Message came in too slowly, closing; please send it again")
 )
 
-// tooLarge has the limit in it.
-const tooLarge = "Message too large: at most %d bytes; send the documents in several messages"
+// What a person may find in a non-delivery notice, as ASCII has it. tooLarge has the
+// limit in it.
+const (
+	tooLarge  = "Message too large, %d bytes at most. Message trop volumineux : envoyez vos documents en plusieurs messages."
+	malformed = "Message mal forme : renvoyez-le avec un autre logiciel de courriel."
+)
 
 func reply(code int, status smtp.EnhancedCode, text string) *smtp.SMTPError {
 	return &smtp.SMTPError{Code: code, EnhancedCode: status, Message: text}
@@ -31,9 +35,9 @@ func (r *reception) outcome(receipt core.Receipt, err, fault error, utf8 bool) *
 	var refusal *core.Refusal
 	switch {
 	case errors.Is(fault, errBareLine):
-		return reply(550, smtp.EnhancedCode{5, 5, 2}, "Bare CR or LF, closing")
+		return reply(550, smtp.EnhancedCode{5, 5, 2}, "Bare CR or LF, closing. "+malformed)
 	case errors.Is(fault, errLongLine):
-		return reply(554, smtp.EnhancedCode{5, 6, 0}, fmt.Sprintf("Line too long: at most %d bytes; closing", r.cfg.MaxLine))
+		return reply(554, smtp.EnhancedCode{5, 6, 0}, fmt.Sprintf("Line too long, %d bytes at most; closing. ", r.cfg.MaxLine)+malformed)
 	case errors.Is(fault, errTooLarge):
 		return reply(552, smtp.EnhancedCode{5, 3, 4}, fmt.Sprintf(tooLarge, r.cfg.MaxBytes))
 	case errors.Is(fault, errSlow), errors.Is(fault, tooSlow), errors.Is(fault, os.ErrDeadlineExceeded):

@@ -60,6 +60,7 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 		return reply(452, smtp.EnhancedCode{4, 7, 1}, "Too many messages from your network, please send this one in a minute")
 	}
 	s.wire.tally.messages++
+	s.wire.reset() // chunks of nothing may have started its clock
 	s.from, s.helo, s.utf8, s.step = from, s.conn.Hostname(), opts.UTF8, named
 	s.wire.busy.Store(true)
 	return nil
@@ -86,6 +87,9 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "One recipient at a time, please send this one separately")
 	}
 	if s.step == named {
+		if !s.r.crowd.address(address.ID, s.wire.client) {
+			return reply(452, smtp.EnhancedCode{4, 2, 1}, "Too many messages to this address, please send this one in a minute")
+		}
 		s.to, s.step = address, addressed
 		s.wire.addressed.Store(true)
 	}
@@ -111,16 +115,26 @@ func (s *session) unknown(to string) error {
 	case <-wait.C:
 	case <-s.r.work.Done():
 	}
-	return reply(550, smtp.EnhancedCode{5, 1, 1}, "No such address: compare it with the one in your account or your letter")
+	return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual("No such address. Adresse inconnue : comparez-la à celle qu’indique votre compte ou votre courrier."))
 }
 
 // elsewhere answers for the addresses that every mail server is asked for (RFC 5321
 // §4.5.1, RFC 2142): nobody reads mail here, all of it is filed.
 func (s *session) elsewhere() error {
 	if s.r.cfg.Contact == "" {
-		return reply(550, smtp.EnhancedCode{5, 1, 1}, "Nobody reads mail here: write to the town hall at the address on its website")
+		return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual("Nobody reads mail here. Personne ne lit cette boîte : écrivez à la mairie, à l’adresse qu’indique son site."))
 	}
-	return reply(551, smtp.EnhancedCode{5, 1, 6}, "Nobody reads mail here: please write to "+s.r.cfg.Contact)
+	return reply(551, smtp.EnhancedCode{5, 1, 6}, s.bilingual("Nobody reads mail here. Personne ne lit cette boîte : écrivez à "+s.r.cfg.Contact))
+}
+
+// bilingual is for those who find it in a non-delivery notice.
+func (s *session) bilingual(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.utf8 {
+		return text
+	}
+	return inASCII(text)
 }
 
 // Data takes the message in. What it returns is the reply, of success too.
@@ -130,7 +144,7 @@ func (s *session) Data(r io.Reader) error {
 		return errLater // reset in the meantime
 	}
 	if _, chunked := r.(*io.PipeReader); chunked {
-		b := &chunkBody{r: r, max: s.r.cfg.MaxLine}
+		b := &chunkBody{r: r, lines: lines{max: s.r.cfg.MaxLine}}
 		answer := s.take(d, b, utf8)
 		if b.broken() {
 			s.wire.dead.Store(true)

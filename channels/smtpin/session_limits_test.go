@@ -33,14 +33,15 @@ func TestSEC43_SessionLimits(t *testing.T) {
 		times   int
 		past    string // once more, and closed
 	}{
-		"errors":                {smtpin.Config{MaxErrors: 3}, nil, "FROB", "500 5.5.1 ", 3, "421 4.7.0 Too many errors"},
-		"errors of go-smtp":     {smtpin.Config{MaxErrors: 3}, nil, "MAIL TO:<x>", "501 5.1.7 ", 3, "421 4.7.0 Too many errors"},
-		"unknown recipients":    {smtpin.Config{MaxUnknown: 3}, mailFrom, "RCPT TO:<x@pieces.ville.test>", "550 5.1.1 ", 3, "421 4.7.0 Too many unknown"},
-		"commands":              {smtpin.Config{MaxCommands: 6}, nil, "NOOP", "250 2.0.0 ", 5, "421 4.7.0 Too many commands"}, // EHLO was the first
-		"messages":              {smtpin.Config{MaxMessages: 3, Exempt: everybody}, nil, "MAIL FROM:<a@b.test>\r\nRSET", "250 2.1.0 ", 3, "421 4.7.0 Enough messages"},
-		"recipients of one":     {smtpin.Config{MaxRecipients: 3}, mailFrom, "RCPT TO:<" + mine + ">", "250 2.1.5 ", 3, "452 4.5.3 Too many recipients"},
-		"messages of a network": {smtpin.Config{NetworkMessages: 3, Exempt: everybody}, nil, "MAIL FROM:<a@b.test>\r\nRSET", "250 2.1.0 ", 3, "452 4.7.1 "},
-		"unknown of a network":  {smtpin.Config{NetworkUnknown: 3, Exempt: everybody}, mailFrom, "RCPT TO:<x@pieces.ville.test>", "550 5.1.1 ", 3, "452 4.7.1 "},
+		"errors":                 {smtpin.Config{MaxErrors: 3}, nil, "FROB", "500 5.5.1 ", 3, "421 4.7.0 Too many errors"},
+		"errors of go-smtp":      {smtpin.Config{MaxErrors: 3}, nil, "MAIL TO:<x>", "501 5.1.7 ", 3, "421 4.7.0 Too many errors"},
+		"unknown recipients":     {smtpin.Config{MaxUnknown: 3}, mailFrom, "RCPT TO:<x@pieces.ville.test>", "550 5.1.1 ", 3, "421 4.7.0 Too many unknown"},
+		"commands":               {smtpin.Config{MaxCommands: 6}, nil, "NOOP", "250 2.0.0 ", 5, "421 4.7.0 Too many commands"}, // EHLO was the first
+		"messages":               {smtpin.Config{MaxMessages: 3, Exempt: everybody}, nil, "MAIL FROM:<a@b.test>\r\nRSET", "250 2.1.0 ", 3, "421 4.7.0 Enough messages"},
+		"recipients of one":      {smtpin.Config{MaxRecipients: 3}, mailFrom, "RCPT TO:<" + mine + ">", "250 2.1.5 ", 3, "452 4.5.3 Too many recipients"},
+		"messages of a network":  {smtpin.Config{NetworkMessages: 3, Exempt: everybody}, nil, "MAIL FROM:<a@b.test>\r\nRSET", "250 2.1.0 ", 3, "452 4.7.1 "},
+		"messages to an address": {smtpin.Config{AddressMessages: 3, Exempt: everybody}, mailFrom, "RCPT TO:<" + mine + ">\r\nRSET\r\nMAIL FROM:<a@b.test>", "250 2.1.5 ", 3, "452 4.2.1 "},
+		"unknown of a network":   {smtpin.Config{NetworkUnknown: 3, Exempt: everybody}, mailFrom, "RCPT TO:<x@pieces.ville.test>", "550 5.1.1 ", 3, "452 4.7.1 "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, _ := open(t, unhurried(tc.cfg), &town{})
@@ -50,7 +51,7 @@ func TestSEC43_SessionLimits(t *testing.T) {
 			}
 			for range tc.times {
 				d.cmd(tc.command, tc.want)
-				if strings.HasSuffix(tc.command, "RSET") {
+				for range strings.Count(tc.command, "\r\n") {
 					d.expect("250 ")
 				}
 			}
@@ -261,4 +262,14 @@ func TestEarlyTalker(t *testing.T) {
 	if got := greeting(t, trusted); !strings.HasPrefix(got, "220 ") {
 		t.Errorf("an exempt network was told %q", got)
 	}
+}
+
+// What was refused before a message takes none of its time.
+func TestRefusedChunksTakeNoTime(t *testing.T) {
+	addr, _ := open(t, smtpin.Config{TLS: certificate(t)}, &town{})
+	d := dial(t, addr)
+	d.send("BDAT 1\r\nx")
+	d.expect("503 5.5.1 ")
+	mailFrom(d)
+	d.cmd("STARTTLS", "220 ") // no message is under way
 }

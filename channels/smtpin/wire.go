@@ -236,7 +236,7 @@ const (
 
 // linger lets the client read the last reply, once it is given.
 func (w *wire) linger() {
-	half, ok := w.Conn.(*net.TCPConn)
+	half, ok := w.Conn.(interface{ CloseWrite() error })
 	if !ok || w.owed || w.handed.Load() {
 		return
 	}

@@ -45,6 +45,7 @@ type Config struct {
 	SMTPNetworkConnections int           `key:"smtp_network_connections" default:"300" help:"connections of a network a minute"`
 	SMTPNetworkMessages    int           `key:"smtp_network_messages" default:"600" help:"messages of a network a minute"`
 	SMTPNetworkUnknown     int           `key:"smtp_network_unknown" default:"60" help:"unknown recipients of a network a minute"`
+	SMTPAddressMessages    int           `key:"smtp_address_messages" default:"60" help:"messages to one deposit address a minute, from all networks that are not exempt"`
 	SMTPReadTimeout        time.Duration `key:"smtp_read_timeout" default:"5m0s" help:"wait for the next command, or the next bytes of a message"`
 	SMTPDataTimeout        time.Duration `key:"smtp_data_timeout" default:"10m0s" help:"time for a whole message"`
 	SMTPSlowWindow         time.Duration `key:"smtp_slow_window" default:"1m0s" help:"how long a message may come in more slowly than smtp_min_speed"`

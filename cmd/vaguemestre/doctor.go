@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"vaguemestre/cmd/vaguemestre/zone"
 	"vaguemestre/core/examine/confine"
 )
 
@@ -42,11 +41,7 @@ func newDoctor() *cobra.Command {
 			}
 			fmt.Fprintf(out, "%s %s: %s\n", mark, lack.Feature, lack.Reason)
 		}
-		resolver, err := zone.System(resolvConf)
-		if err != nil {
-			resolver = zone.NewDNS()
-		}
-		adviseMail(cmd.Context(), out, cfg, resolver)
+		adviseMail(cmd.Context(), out, cfg, nameServers(cfg))
 		fmt.Fprintln(out)
 		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		for _, f := range cfg.fields() {

@@ -13,8 +13,18 @@ import (
 	"vaguemestre/cmd/vaguemestre/zone"
 )
 
-// resolvConf names the servers that doctor asks.
-const resolvConf = "/etc/resolv.conf"
+// nameServers are those that doctor asks: the one of the settings, or the system's; with
+// none, nothing can be asked.
+func nameServers(cfg Config) *zone.DNS {
+	if cfg.Resolver != "" {
+		return zone.NewDNS(cfg.Resolver)
+	}
+	system, err := zone.System("/etc/resolv.conf")
+	if err != nil {
+		return zone.NewDNS()
+	}
+	return system
+}
 
 // askFor bounds all questions together: without a network, doctor says so soon.
 const askFor = 15 * time.Second

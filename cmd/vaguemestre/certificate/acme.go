@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -34,7 +35,11 @@ type ACME struct {
 	manager *autocert.Manager
 	http    net.Listener
 	log     *slog.Logger
+	ready   chan struct{} // closed once there is a certificate
 }
+
+// errNoneYet: senders come again.
+var errNoneYet = errors.New("no certificate from the ACME authority yet")
 
 // ListenACME binds the address of the challenges; Run serves it.
 func ListenACME(cfg ACMEConfig, log *slog.Logger) (*ACME, error) {
@@ -42,7 +47,7 @@ func ListenACME(cfg ACMEConfig, log *slog.Logger) (*ACME, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen for ACME challenges: %w", err)
 	}
-	return &ACME{cfg: cfg, http: ln, log: log, manager: &autocert.Manager{
+	return &ACME{cfg: cfg, http: ln, log: log, ready: make(chan struct{}), manager: &autocert.Manager{
 		Prompt:     autocert.AcceptTOS,
 		Cache:      autocert.DirCache(cfg.Folder),
 		HostPolicy: autocert.HostWhitelist(cfg.Domain),
@@ -54,8 +59,20 @@ func ListenACME(cfg ACMEConfig, log *slog.Logger) (*ACME, error) {
 func (a *ACME) Addr() string { return a.http.Addr().String() }
 
 // Get is a tls.Config's GetCertificate. Whatever name a sender asks for, and most ask
-// for none, there is one certificate; without one yet it is asked for, and waited for.
-func (a *ACME) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+// for none, there is one certificate; before there is, the handshake fails at once
+// instead of waiting for an authority.
+func (a *ACME) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	select {
+	case <-a.ready:
+		return a.ours()
+	default:
+		return nil, errNoneYet
+	}
+}
+
+// ours asks the manager for the certificate as a client would that knows our name and
+// ECDSA; the first time, it asks the authority.
+func (a *ACME) ours() (*tls.Certificate, error) {
 	return a.manager.GetCertificate(&tls.ClientHelloInfo{
 		ServerName:       a.cfg.Domain,
 		SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256},
@@ -70,8 +87,7 @@ const (
 	lastPause  = time.Hour
 )
 
-// Run answers challenges and sees to it that there is a certificate before a sender asks
-// for it, until ctx ends.
+// Run answers challenges and has a certificate issued, until ctx ends; it is called once.
 func (a *ACME) Run(ctx context.Context) error {
 	server := &http.Server{
 		Handler:     a.manager.HTTPHandler(http.NotFoundHandler()),
@@ -87,8 +103,9 @@ func (a *ACME) Run(ctx context.Context) error {
 
 func (a *ACME) obtain(ctx context.Context) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
-		got, err := a.Get(nil)
+		got, err := a.ours()
 		if err == nil {
+			close(a.ready)
 			a.log.Info("TLS certificate in use", "until", got.Leaf.NotAfter)
 			return // the manager renews it
 		}

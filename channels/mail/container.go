@@ -34,6 +34,8 @@ func containerOf(f file, head []byte) *container {
 		return &container{sure: called == ".msg" || f.Type == "application/vnd.ms-outlook", open: (*walk).openMSG}
 	case head[0] == 0x30 && (isCMS(f.Type) || called == ".p7m"):
 		return &container{sure: true, open: (*walk).openCMS}
+	case isMailField(head) && (isCMS(f.Type) || called == ".p7m"):
+		return &container{sure: true, open: (*walk).openClearSigned}
 	case called == ".eml" && isMailField(bytes.TrimLeft(head, "\ufeff\r\n")):
 		return &container{open: (*walk).openEML}
 	}
@@ -156,6 +158,15 @@ func (w *walk) openEML(f *file, data []byte, at place) func() error {
 	inner := at.in()
 	inner.via = core.ViaEML
 	inner.forwarded++
+	return func() error { return w.message(bytes.NewReader(data), inner) }
+}
+
+// openClearSigned opens the body of a message whose signature stands beside its text, as
+// Outlook keeps it in a file called smime.p7m.
+func (w *walk) openClearSigned(f *file, data []byte, at place) func() error {
+	f.Aside = core.AsideContainer
+	inner := at.in()
+	inner.via = core.ViaSMIME
 	return func() error { return w.message(bytes.NewReader(data), inner) }
 }
 

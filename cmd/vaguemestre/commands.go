@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -224,7 +225,9 @@ func showSettings(w io.Writer, line json.RawMessage) error {
 		Version  int
 		Settings map[string]any
 	}
-	if err := json.Unmarshal(line, &answer); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(line))
+	dec.UseNumber() // 20000000 stays that
+	if err := dec.Decode(&answer); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "version %d\n", answer.Version)

@@ -117,7 +117,7 @@ type Part struct {
 	Depth     int       // 0 in the outer message, +1 in each forwarded message
 	Via       string    // kind of container it was taken out of: ViaTNEF…; "" when it was a part itself
 	Aside     string    // why nobody meant to send it: AsideLogo…; "" when somebody may have
-	Refusal   *Refusal  // why it can never be read, known from the message alone (encrypted); nil otherwise
+	Refusal   *Refusal  // why it can never be read, known from the message alone (encrypted); nil otherwise, and whenever Aside is set
 	Body      io.Reader // decoded bytes; valid only during the callback
 }
 
@@ -127,6 +127,8 @@ const (
 	ViaMSG      = "msg"      // a message saved by Outlook
 	ViaUuencode = "uuencode" // in the text of the message
 	ViaSMIME    = "smime"    // an opaquely signed message
+	ViaEML      = "eml"      // a message sent as a file
+	ViaHTML     = "html"     // a picture written into the text of the message
 	ViaZIP      = "zip"
 )
 
@@ -135,8 +137,10 @@ const (
 	AsidePixel     = "tracking_pixel"
 	AsideLogo      = "signature_logo"
 	AsideIcon      = "social_icon"
-	AsideSignature = "cryptographic_signature"
-	AsideContainer = "container" // opened: what it held stands beside it
+	AsideSignature = "cryptographic_signature" // or a public key, or what goes with an encrypted part
+	AsideContainer = "container"               // opened: what it held stands beside it
+	AsideFork      = "resource_fork"           // what a Mac keeps beside a file
+	AsideLayout    = "layout"                  // what shows the text of the message, or is a piece of it
 	AsideCard      = "calendar_or_card"
 )
 

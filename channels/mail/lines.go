@@ -31,16 +31,64 @@ type lines struct {
 	ended bool // the section ended, at the boundary line hit
 	hit   fence
 	err   error // what ended the message: io.EOF or a reading error
+
+	doubts doubts // about what was read so far
 }
 
 // fence is a boundary line that was met.
 type fence struct {
 	level int  // index of its multipart
 	last  bool // it closes the multipart
+	more  bool // and more stands on its line
 }
 
 func newLines(ctx context.Context, r io.Reader) *lines {
 	return &lines{ctx: ctx, br: bufio.NewReaderSize(r, lineBuffer)}
+}
+
+// begin passes over what stands before a message without being of it: a byte-order
+// mark, and empty lines that a header follows. A message in which CR alone ends the
+// lines, as on a Mac before the year 2001, is read as if they were whole.
+func (l *lines) begin() {
+	if bytes.HasPrefix(l.peek(), []byte("\xef\xbb\xbf")) {
+		l.pass(3)
+	}
+	b := l.peek()
+	if i := bytes.IndexByte(b, '\r'); i > 0 && bytes.IndexByte(b, '\n') < 0 && isMailField(b[:i]) {
+		l.br = bufio.NewReaderSize(&oldMac{r: l.br}, lineBuffer)
+		l.doubts.add(doubtBareCR)
+		return
+	}
+	rest := bytes.TrimLeft(b, "\r\n")
+	if isMailField(rest) || isEnvelopeLine(rest) {
+		l.pass(len(b) - len(rest))
+	}
+}
+
+// pass passes over n bytes that were peeked at.
+func (l *lines) pass(n int) { _, _ = l.br.Discard(n) }
+
+// oldMac reads lines that end in CR alone as lines that end in LF.
+type oldMac struct {
+	r    io.Reader
+	last byte
+}
+
+func (o *oldMac) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	out := p[:0]
+	for _, c := range p[:n] {
+		pair := c == '\n' && o.last == '\r'
+		o.last = c
+		switch {
+		case pair:
+		case c == '\r':
+			out = append(out, '\n')
+		default:
+			out = append(out, c)
+		}
+	}
+	return len(out), err
 }
 
 // at reports whether the section ended at a boundary line of the multipart at level.
@@ -49,11 +97,14 @@ func (l *lines) at(level int) bool { return l.ended && l.hit.level == level }
 // resume passes the boundary line: the next section begins.
 func (l *lines) resume() { l.ended, l.eol, l.within = false, "", false }
 
-// skip passes over the rest of the section.
-func (l *lines) skip() {
+// skip passes over the rest of the section, and reports whether anything stood there.
+func (l *lines) skip() bool {
+	some := false
 	for l.advance() {
+		some = some || len(bytes.TrimSpace(l.text)) > 0
 		l.lead, l.text = "", nil
 	}
+	return some
 }
 
 // failed is the error of the underlying reader, if that is what ended the message.
@@ -109,6 +160,45 @@ func (l *lines) readLine(limit int) (line []byte, whole int, ok bool) {
 	}
 }
 
+// maxHeaderLine is longer than a line of a header may be (998 bytes, RFC 5322 §2.1.1).
+const maxHeaderLine = 1 << 10
+
+// bodyIsNext reports whether a body stands where the next line of a header is awaited:
+// no line up to the next empty one could be of a header.
+func (l *lines) bodyIsNext() bool {
+	if l.ended || l.err != nil || l.within || len(l.lead) > 0 || len(l.text) > 0 {
+		return false
+	}
+	b, _ := l.br.Peek(maxHeaderLine)
+	for n := 0; ; n++ {
+		line, rest, more := bytes.Cut(b, []byte("\n"))
+		line = bytes.TrimRight(line, "\r")
+		_, boundary := l.fence(line)
+		switch {
+		case n == 0 && !more && len(line) >= maxHeaderLine:
+			return !isField(line) && line[0] != ' ' && line[0] != '\t'
+		case n == 0 && (len(line) == 0 || boundary || !more || line[0] == ' ' || line[0] == '\t'), isField(line):
+			return false
+		case n == 1 && len(line) == 0 && more:
+			return false // a line alone before the empty one is a bad line of the header
+		case len(line) == 0 || boundary || !more:
+			return true
+		}
+		b = rest
+	}
+}
+
+// fenced reports whether a boundary line stands near the beginning of the section to
+// come: one of that boundary, or any when it is "".
+func (l *lines) fenced(boundary string) bool {
+	for line := range bytes.Lines(l.peek()) {
+		if bytes.HasPrefix(line, []byte("--"+boundary)) {
+			return true
+		}
+	}
+	return false
+}
+
 // peek shows what is buffered of the section to come, line breaks included.
 func (l *lines) peek() []byte {
 	b, _ := l.br.Peek(lineBuffer) // at the end of the message: what there is
@@ -133,6 +223,9 @@ func (l *lines) advance() bool {
 	if !l.within {
 		if hit, ok := l.fence(piece); ok {
 			l.hit, l.eol, l.ended = hit, "", true
+			if hit.more {
+				l.doubts.add(doubtBoundaryLine)
+			}
 			return false
 		}
 	}
@@ -174,11 +267,20 @@ func (l *lines) fence(line []byte) (fence, bool) {
 	rest := bytes.TrimRight(line[2:], " \t\r\n")
 	for level := len(l.fences) - 1; level >= 0; level-- {
 		after, ok := bytes.CutPrefix(rest, []byte(l.fences[level]))
-		if ok && len(after) == 0 {
+		if !ok {
+			continue
+		}
+		if len(after) == 0 {
 			return fence{level: level}, true
 		}
-		if ok && bytes.HasPrefix(after, []byte("--")) { // whatever was added after it
-			return fence{level: level, last: true}, true
+		if after, ok := bytes.CutPrefix(after, []byte("--")); ok { // whatever was added after it
+			return fence{level: level, last: true, more: len(after) > 0}, true
+		}
+		switch after[0] { // to some programs it is a boundary line all the same
+		case 0:
+			l.doubts.add(doubtNUL)
+		case ' ', '\t':
+			l.doubts.add(doubtBoundaryLine)
 		}
 	}
 	return fence{}, false

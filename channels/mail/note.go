@@ -2,7 +2,6 @@ package mail
 
 import (
 	"html"
-	"io"
 	"strings"
 )
 
@@ -16,11 +15,7 @@ type note struct {
 
 // add reads a text body. Several plain texts follow one another: some programs cut
 // the text where a picture stands.
-func (n *note) add(h header, r io.Reader) error {
-	b, err := io.ReadAll(io.LimitReader(r, maxNote))
-	if err != nil {
-		return err
-	}
+func (n *note) add(h header, b []byte) {
 	text := strings.ReplaceAll(toUTF8(h.charset, b), "\r\n", "\n")
 	to := &n.plain
 	if h.mediaType == "text/html" {
@@ -28,13 +23,12 @@ func (n *note) add(h header, r io.Reader) error {
 	}
 	text = strings.TrimSpace(strings.ReplaceAll(text, "\x00", ""))
 	if text == "" || to.Len() >= maxNote {
-		return nil
+		return
 	}
 	if to.Len() > 0 {
 		to.WriteString("\n\n")
 	}
 	to.WriteString(text)
-	return nil
 }
 
 // text is the note: the plain text, or what the HTML says when there is none.

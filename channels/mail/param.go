@@ -1,26 +1,33 @@
 package mail
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
 // param is the value of one parameter of a header field.
 type param struct {
 	raw      string // quotes undone, nothing else
 	extended string // as UTF-8, when it was given in the form of RFC 2231
+	plain    bool   // raw was given as such, not put together from the extended form
+	again    bool   // it was given more than once, with different values, or with a piece missing
+	loose    bool   // no semicolon stood before it: most programs do not see it
 }
+
+// forms reports whether the parameter was given in both forms, which differ.
+func (p param) forms() bool { return p.plain && p.extended != "" && p.raw != p.extended }
 
 // segment is one piece of a parameter cut in several (RFC 2231 §3).
 type segment struct {
 	n       int
 	encoded bool // percent-encoded (§4)
+	again   bool // it was given more than once, with different values
 	value   string
 }
 
-// parseParams takes a field such as Content-Type apart: its value in lower case and
+// parseParams takes a field such as Content-Type apart: its value in lower case, comments and all, and
 // its parameters by lower-case name, the first of a name counting. It accepts what
 // programs really send: unquoted values with blanks, quotes inside quotes, a missing
 // semicolon, an end quote that never comes.
@@ -30,8 +37,12 @@ func parseParams(field []byte) (string, map[string]param) {
 	if end < 0 {
 		end = len(s)
 	}
-	value, rest := s[:end], s[end:]
-	value, _, _ = strings.Cut(value, "(") // a comment
+	loose := false
+	if i := strings.IndexByte(s[:end], '='); i >= 0 && !strings.Contains(s[:i], "(") { // parameters already: the semicolon, or the value, is missing
+		loose = true
+		end = 1 + strings.LastIndexAny(strings.TrimRight(s[:i], " \t"), " \t:")
+	}
+	value, rest := strings.TrimRight(s[:end], " \t:"), s[end:]
 	params := map[string]param{}
 	segments := map[string][]segment{}
 	for {
@@ -50,11 +61,33 @@ func parseParams(field []byte) (string, map[string]param) {
 	}
 	for name, list := range segments {
 		p := params[name]
+		slices.SortStableFunc(list, func(a, b segment) int { return a.n - b.n })
+		p.again = p.again || slices.ContainsFunc(list, func(s segment) bool { return s.again }) || list[len(list)-1].n != list[0].n+len(list)-1
 		p.raw, p.extended = joinSegments(list, p.raw)
+		params[name] = p
+	}
+	for name, p := range params {
+		p.loose = loose
 		params[name] = p
 	}
 	return strings.ToLower(strings.TrimSpace(value)), params
 }
+
+// comment is what stands in parentheses; one inside another is not looked for.
+var comment = regexp.MustCompile(`\([^()]*\)?`)
+
+// plainValue is the value of a field as it should have been written: without comments,
+// quotes, and blanks around a slash or after the first word.
+func plainValue(value string) string {
+	plain := strings.ReplaceAll(comment.ReplaceAllString(value, " "), `"`, "")
+	plain = strings.TrimSpace(slashes.ReplaceAllString(plain, "/"))
+	if i := strings.IndexAny(plain, " \t"); i >= 0 && strings.Contains(plain[:i], "/") {
+		plain = plain[:i]
+	}
+	return plain
+}
+
+var slashes = regexp.MustCompile(`[ \t]*/[ \t]*`)
 
 // cutName splits `name = value` at the equals sign, if s begins with such a thing.
 func cutName(s string) (name, after string, ok bool) {
@@ -112,9 +145,12 @@ func endsValue(s string) bool {
 func keepParam(params map[string]param, segments map[string][]segment, name, value string) {
 	base, mark, cut := strings.Cut(name, "*")
 	if !cut {
-		if _, again := params[name]; !again {
-			params[name] = param{raw: value}
+		p, again := params[name]
+		if !again {
+			p = param{raw: value, plain: true}
 		}
+		p.again = p.again || p.raw != value
+		params[name] = p
 		return
 	}
 	number, encoded := strings.CutSuffix(mark, "*")
@@ -122,21 +158,27 @@ func keepParam(params map[string]param, segments map[string][]segment, name, val
 		number, encoded = "0", true
 	}
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 0 || n >= maxSegments || slices.ContainsFunc(segments[base], func(s segment) bool { return s.n == n }) {
+	if err != nil || n < 0 || n >= maxSegments {
 		return
 	}
-	segments[base] = append(segments[base], segment{n, encoded, value})
+	if i := slices.IndexFunc(segments[base], func(s segment) bool { return s.n == n }); i >= 0 {
+		if segments[base][i].value != value {
+			segments[base][i].again = true
+		}
+		return
+	}
+	segments[base] = append(segments[base], segment{n: n, encoded: encoded, value: value})
 }
 
-// joinSegments puts a parameter together again. Its raw form counts where no charset
+// joinSegments puts a parameter together again, from its pieces in their order, whose
+// numbers some programs begin at 1. Its raw form counts where no charset
 // is wanted (a boundary); plain is the raw form found without segments, which wins
 // there as it always did before RFC 2231.
 func joinSegments(list []segment, plain string) (raw, extended string) {
-	slices.SortStableFunc(list, func(a, b segment) int { return a.n - b.n })
 	var charset string
 	var b strings.Builder
 	for i, s := range list {
-		if s.n != i {
+		if s.n != list[0].n+i {
 			break // a piece is missing: what follows it would be read wrongly
 		}
 		v := s.value
@@ -177,35 +219,4 @@ func percentDecoded(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// maxName is the longest file name kept, in bytes.
-const maxName = 1 << 10
-
-// fileName decodes a file name, however it was written down. Of a whole path, which
-// tells more of the sender's disk than of the file, the last element is the name.
-// A name says nothing about the content and is never a path.
-func fileName(p param) string {
-	name := p.extended
-	if name == "" {
-		name = decodeWords(p.raw)
-	}
-	name = name[strings.LastIndexAny(name, `/\`)+1:]
-	name = strings.TrimSpace(strings.Map(nameRune, name))
-	if len(name) > maxName {
-		name = strings.ToValidUTF8(name[:maxName], "")
-	}
-	return name
-}
-
-// nameRune drops what could make a name pass for another: control characters and those
-// that turn the direction of writing.
-func nameRune(r rune) rune {
-	switch {
-	case r == '\t':
-		return ' '
-	case unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
-		return -1
-	}
-	return r
 }

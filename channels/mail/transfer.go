@@ -4,31 +4,67 @@ import (
 	"bytes"
 	"io"
 	"strings"
+
+	"vaguemestre/channels/mail/uuencode"
 )
 
 // decoded undoes a Content-Transfer-Encoding (RFC 2045 §6) as far as it can be
 // undone: characters that do not belong are passed over, and an unknown encoding
-// leaves the bytes as they are, for the person who reads them to judge.
-func decoded(encoding string, r io.Reader) io.Reader {
+// leaves the bytes as they are, for the person who reads them to judge. What it comes
+// upon that others read otherwise goes to d.
+func decoded(encoding string, r io.Reader, d *doubts) io.Reader {
 	switch {
 	case strings.Contains(encoding, "base64"):
-		return &base64Reader{r: r}
+		return &base64Reader{r: &watched{r, d}, doubts: d}
 	case strings.Contains(encoding, "quoted-printable"):
-		return &quotedReader{r: r}
+		return &quotedReader{r: &watched{r, d}}
+	case strings.Contains(encoding, "uue"): // x-uuencode, uuencode, x-uue
+		return uuencode.NewReader(&watched{r, d})
 	}
 	return r
+}
+
+// encodingUnclear reports whether an encoding is one that some programs undo although
+// its name is not quite right.
+func encodingUnclear(encoding string) bool {
+	switch encoding {
+	case "base64", "quoted-printable", "x-uuencode", "uuencode", "x-uue", "uue":
+		return false
+	}
+	return decodes(encoding)
+}
+
+// decodes reports whether decoded changes anything under that encoding.
+func decodes(encoding string) bool {
+	return strings.Contains(encoding, "base64") || strings.Contains(encoding, "quoted-printable") || strings.Contains(encoding, "uue")
+}
+
+// watched looks for NUL in what should be text. Some programs end the text there.
+type watched struct {
+	r      io.Reader
+	doubts *doubts
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if bytes.IndexByte(p[:n], 0) >= 0 {
+		w.doubts.add(doubtNUL)
+	}
+	return n, err
 }
 
 // base64Reader decodes base64 and passes over whatever is not of its alphabet. A
 // padded end followed by more text begins anew: some programs encode in blocks.
 type base64Reader struct {
-	r    io.Reader
-	raw  [4 << 10]byte
-	buf  [3<<10 + 3]byte // backs out: four characters in give three bytes, three may be held over
-	out  []byte          // decoded, not yet handed out
-	bits uint32
-	n    int // characters in bits, 0 to 3
-	err  error
+	r      io.Reader
+	doubts *doubts
+	padded bool // the end was met
+	raw    [4 << 10]byte
+	buf    [3<<10 + 3]byte // backs out: four characters in give three bytes, three may be held over
+	out    []byte          // decoded, not yet handed out
+	bits   uint32
+	n      int // characters in bits, 0 to 3
+	err    error
 }
 
 // Values of sextets that are no digits.
@@ -76,7 +112,12 @@ func (d *base64Reader) decode(raw []byte) []byte {
 		}
 		if v == sextetPad {
 			out = d.flush(out)
+			d.padded = true
 			continue
+		}
+		if d.padded {
+			d.doubts.add(doubtAfterPadding)
+			d.padded = false
 		}
 		d.bits = d.bits<<6 | uint32(v)
 		if d.n++; d.n == 4 {

@@ -1,49 +1,9 @@
 package mail
 
 import (
-	"bytes"
 	"encoding/base64"
-	"io"
 	"strings"
-	"unicode/utf8"
-
-	"github.com/emersion/go-message/charset"
 )
-
-// toUTF8 reads b in the charset of that name. Unnamed, unknown or untrue charsets are
-// read as UTF-8 if b is that, else as windows-1252, which is what French programs
-// send without saying so. The result is valid UTF-8.
-func toUTF8(name string, b []byte) string {
-	switch strings.ToLower(name) {
-	case "", "utf-8", "utf8", "us-ascii", "ascii", "unknown-8bit", "iso-8859-1", "latin1":
-		return guessed(b)
-	}
-	r, err := charset.Reader(name, bytes.NewReader(b))
-	if err != nil {
-		return guessed(b)
-	}
-	out, err := io.ReadAll(r)
-	if err != nil {
-		return guessed(b)
-	}
-	return strings.ToValidUTF8(string(out), "\uFFFD")
-}
-
-func guessed(b []byte) string {
-	name := "windows-1252"
-	switch {
-	case bytes.Contains(b, []byte("\x1b$")): // the escape that begins two-byte characters
-		name = "iso-2022-jp"
-	case utf8.Valid(b):
-		return string(b)
-	}
-	r, err := charset.Reader(name, bytes.NewReader(b))
-	if err != nil {
-		return strings.ToValidUTF8(string(b), "\uFFFD")
-	}
-	out, _ := io.ReadAll(r) // both decoders replace what they cannot read
-	return strings.ToValidUTF8(string(out), "\uFFFD")
-}
 
 // decodeWords decodes the encoded words of RFC 2047 in s, and raw bytes around them.
 // Words that follow one another in the same charset are joined before they are read:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -118,6 +119,9 @@ func newVault(c *client) *cobra.Command {
 	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
 	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to what arrived unproven: a document, or all that a deposit brought", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.Document == "" && a.Deposit == "" && a.Token == "" {
+				return &usageError{errors.New("name what to confirm: --document, --deposit or --token")}
+			}
 			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
 		}}
 	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit", Args: noArgs,

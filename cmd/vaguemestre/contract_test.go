@@ -76,7 +76,7 @@ func TestExitCodes(t *testing.T) {
 		{2, "check now", `unexpected "now"`},
 		{2, "vault list", "--citizen is missing"},
 		{2, "vault list --citizen", "--citizen"},
-		{2, "vault confirm --citizen x", "--document is missing"},
+		{2, "vault confirm --citizen x", "--document, --deposit or --token"},
 		{2, "tenant add --name A", "--code is missing"},
 		{2, "citizen add --tenant t --given g --family f", "--email is missing"},
 		{2, "deposits list", "--tenant is missing"},

@@ -20,8 +20,8 @@ type metrics struct {
 	registry *prometheus.Registry
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
-	seen     map[string]*prometheus.CounterVec // by what the SMTP channel calls it
 	verdicts *prometheus.CounterVec
+	seen     map[string]*prometheus.CounterVec // by what the SMTP channel calls it
 }
 
 func newMetrics() *metrics {

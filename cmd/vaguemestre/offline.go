@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,13 +56,28 @@ func listParts(ctx context.Context, file string) ([]partLine, error) {
 		return parts, err
 	}
 	defer f.Close()
-	_, err = mail.Splitter{MaxParts: 10_000}.Split(ctx, f, func(p core.Part) error {
+	_, err = mail.Splitter{MaxParts: 10_000, MaxDepth: 100}.Split(ctx, f, func(p core.Part) error {
+		if !isListed(p) {
+			return nil
+		}
 		h := sha256.New()
 		n, err := io.Copy(h, p.Body)
 		parts = append(parts, partLine{p.Name, p.Type, n, hex.EncodeToString(h.Sum(nil))})
 		return err
 	})
 	return parts, err
+}
+
+// isListed reports whether `mime` lists a part: the parts of the message, whatever they
+// are for, and what winmail.dat, Outlook messages and uuencoded text hold. Pictures written
+// into HTML, what stands in a message sent as a file or behind an opaque signature, and
+// what only speaks of a part (message/partial) are known to the intake alone.
+func isListed(p core.Part) bool {
+	switch p.Via {
+	case "", core.ViaTNEF, core.ViaMSG, core.ViaUuencode:
+		return p.Name != "" || !strings.HasPrefix(p.Type, "message/")
+	}
+	return false
 }
 
 // textOf is an error for a JSON line: null when there is none.

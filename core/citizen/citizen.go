@@ -139,7 +139,7 @@ func (r *Registrar) mint(ctx context.Context, tenant core.TenantID, id core.Citi
 type Shown struct {
 	Address string     `json:"address"`
 	Created time.Time  `json:"created"`
-	Expires *time.Time `json:"expires"` // null: never by itself
+	Expires *time.Time `json:"expires,omitempty"` // nil: never by itself
 	Revoked bool       `json:"revoked"`
 }
 

@@ -61,7 +61,7 @@ type sealer struct {
 
 // shortBody is how many bytes a body may have that is stored in its row, and so needs no
 // sync but that of the commit. Measured: docs/decisions/0018.
-const shortBody = 256 << 10
+const shortBody = 64 << 10
 
 // New builds the intake.
 func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {

@@ -3,6 +3,8 @@
 package opening
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -301,8 +303,48 @@ func (r *run) whole(body core.SealedBody, wrapped []byte) error {
 	return nil
 }
 
-// part seals a part and makes it a piece.
+// part makes a part a piece; an archive is followed by what it holds.
 func (r *run) part(ctx context.Context, p core.Part) error {
+	body := bufio.NewReader(p.Body)
+	p.Body = body
+	head, _ := body.Peek(4) // an error shows again when it is read
+	if p.Refusal != nil || p.Aside != "" || !isZip(head) {
+		return r.piece(ctx, p)
+	}
+	return r.archive(ctx, p)
+}
+
+// maxArchive is the largest archive that is unpacked: it is held in memory meanwhile.
+const maxArchive = 64 << 20
+
+// archive makes an archive a piece, and each file in it. What it held stands beside it;
+// one that cannot be unpacked is refused as a whole.
+func (r *run) archive(ctx context.Context, p core.Part) error {
+	whole, err := io.ReadAll(io.LimitReader(p.Body, maxArchive+1))
+	if err != nil {
+		return err
+	}
+	p.Body = io.MultiReader(bytes.NewReader(whole), p.Body)
+	if err := r.piece(ctx, p); err != nil || len(whole) > maxArchive {
+		return err
+	}
+	n := len(r.out.Pieces) - 1
+	err = unpack(ctx, bytes.NewReader(whole), int64(len(whole)), defaultArchive, func(p core.Part) error { return r.piece(ctx, p) })
+	var refusal *core.Refusal
+	switch piece := &r.out.Pieces[n]; {
+	case errors.As(err, &refusal):
+		piece.State, piece.Reason, piece.Sentence = core.PieceRefused, refusal.Code, refusal.Reason
+	case errors.Is(err, errNoArchive):
+	case err != nil:
+		return err
+	default:
+		piece.State, piece.Reason = core.PieceSetAside, core.AsideContainer
+	}
+	return nil
+}
+
+// piece seals a part and makes it a piece.
+func (r *run) piece(ctx context.Context, p core.Part) error {
 	d := r.deposit
 	object := core.NewID[core.ObjectID]()
 	key, wrapped, err := r.Opener.keys.NewKey(ctx, d.Tenant, r.out.Vault, object)

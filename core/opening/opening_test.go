@@ -1,6 +1,7 @@
 package opening_test
 
 import (
+	"archive/zip"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -13,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 
 	"vaguemestre/channels/mail"
 	"vaguemestre/core"
+	"vaguemestre/core/ledger"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -445,4 +448,110 @@ func (f *failing) Put(ctx context.Context, tenant core.TenantID, object core.Obj
 		return "", errFull
 	}
 	return f.Blobs.Put(ctx, tenant, object, write)
+}
+
+// zipped packs files, name and content in turn.
+func zipped(t *testing.T, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		w, err := z.Create(files[i])
+		if err == nil {
+			_, err = io.WriteString(w, files[i+1])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// Each part ends as its message and its bytes have it: an archive stands aside beside what
+// it held, an office document stays whole, what cannot be read is refused with advice, and
+// the ledger closes over all of them.
+func TestSEC60_ArchivesAsidesAndRefusals(t *testing.T) {
+	w := newTown(t)
+	c := w.Enrol("Zoé")
+	encrypted := zipped(t, "secret.pdf", "x")
+	encrypted[6] |= 1 // of the file's own header
+	encrypted[bytes.Index(encrypted, []byte("PK\x01\x02"))+8] |= 1
+	parts := []core.Part{
+		{Name: "papiers.zip", Body: bytes.NewReader(zipped(t, "a/", "", "a/avis.pdf", "%PDF-1.4 one", "__MACOSX/a/._avis.pdf", "x", "b.pdf", "%PDF-1.4 two"))},
+		{Name: "lettre.docx", Body: bytes.NewReader(zipped(t, "[Content_Types].xml", "x", "word/document.xml", "x"))},
+		{Name: "secret.zip", Body: bytes.NewReader(encrypted)},
+		{Name: "logo.png", Aside: core.AsideLogo, Body: strings.NewReader("logo")},
+		{Name: "smime.p7m", Refusal: &core.Refusal{Code: "encrypted_message", Reason: "Ce message est chiffré."}, Body: strings.NewReader("box")},
+		{Name: "avis.pdf", Body: strings.NewReader("%PDF-1.4 three")},
+	}
+	id := w.Accept(c, "k", "message/rfc822", []byte("\r\n"))
+	next, err := w.Opener(these(parts)).Open(t.Context(), w.Lease(core.NounDeposit, string(id)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := w.deposit(t, id)
+	var got []string
+	for _, p := range row.Pieces {
+		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s", p.State, p.Reason)))
+		if (p.State == core.PieceRefused) != (p.Sentence != "") {
+			t.Errorf("piece %d: %s says %q", p.N, p.State, p.Sentence)
+		}
+	}
+	want := []string{"set_aside container", "waiting", "waiting", "waiting", "refused encrypted_archive", "set_aside signature_logo", "refused encrypted_message", "waiting"}
+	if !slices.Equal(got, want) {
+		t.Fatalf("pieces stand\n%q, want\n%q", got, want)
+	}
+	if len(next) != 4 {
+		t.Errorf("%d steps, want those of the pieces that wait", len(next))
+	}
+	for n, content := range map[int]string{2: "%PDF-1.4 one avis.pdf", 3: "%PDF-1.4 two b.pdf", 8: "%PDF-1.4 three avis.pdf"} {
+		b, meta := w.contents(t, string(row.Pieces[n-1].ID))
+		if string(b)+" "+meta.FileName != content {
+			t.Errorf("piece %d holds %q, want %q", n, string(b)+" "+meta.FileName, content)
+		}
+	}
+	report, err := ledger.Check(t.Context(), w.HTTP, w.Blobs)
+	if err != nil || !report.Closed() {
+		t.Errorf("ledger: %v, %v", report.Faults, err)
+	}
+}
+
+// these is a splitter that gives these parts.
+type these []core.Part
+
+func (s these) Split(_ context.Context, message io.Reader, each func(core.Part) error) (core.Cover, error) {
+	for _, p := range s {
+		if err := each(p); err != nil {
+			return core.Cover{}, err
+		}
+	}
+	_, err := io.Copy(io.Discard, message)
+	return core.Cover{}, err
+}
+
+// DNS in trouble puts the decision off, twice; then it falls without the proof.
+func TestDNSTroubleIsWaitedFor(t *testing.T) {
+	w := newTown(t)
+	c := w.Enrol("Zoé")
+	w.Origin = core.Origin{From: "zoe@example.test", DKIM: core.ResultTempError, Trouble: true, Reason: "dns_trouble"}
+	id := w.Accept(c, "k", "message/rfc822", message([]byte("one")))
+	for attempt := 1; attempt <= 3; attempt++ {
+		lease := w.Lease(core.NounDeposit, string(id))
+		_, err := w.Opener(mail.Splitter{}).Open(t.Context(), lease)
+		if (err == nil) != (attempt == 3) {
+			t.Fatalf("attempt %d: %v", attempt, err)
+		}
+		if attempt < 3 {
+			w.unopened(t, id, fmt.Sprint("attempt ", attempt))
+			if err := w.Worker.Settle(t.Context(), lease, core.Outcome{Code: "accident"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if row := w.deposit(t, id); row.State != core.DepositOpened || row.Trust != int(core.T2) {
+		t.Errorf("stands %+v", row)
+	}
 }

@@ -2,6 +2,7 @@ package pipeline_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -49,6 +50,31 @@ func TestREL07_SleeperCommitsNothing(t *testing.T) {
 	if n := w.Text("SELECT count(*) FROM artifact"); n != "2" || w.documents() != 1 {
 		t.Errorf("%s artifacts, %d documents", n, w.documents())
 	}
+}
+
+// A sleeper whose connection was cut meanwhile wakes up to an accident, and finds only
+// when it wants to write that down that the piece is another's: that too is a lease
+// passed on, and no attempt to be made later.
+func TestREL07_SleeperWakesToAnAccident(t *testing.T) {
+	t.Parallel()
+	w := newDesk(t)
+	step := w.pieces("one")[0]
+	began, wake := make(chan struct{}), make(chan struct{})
+	sleeper := &reader{examine: func(context.Context, []byte, bool) (core.Evidence, error) {
+		close(began)
+		<-wake
+		return core.Evidence{}, errors.New("terminating connection due to idle-in-transaction timeout")
+	}}
+	ended := make(chan error)
+	go func() { ended <- w.runnerOf(asleep{w.Worker}, sleeper, 100*time.Millisecond).Run(t.Context(), step) }()
+	<-began
+	time.Sleep(150 * time.Millisecond)
+	w.run(w.runner(time.Minute), step)
+	close(wake)
+	if err := <-ended; err != nil || w.last() != "piece stale" {
+		t.Errorf("the sleeper's run: %v, counted as %q", err, w.last())
+	}
+	w.wantStanding("taken over", step, "filed attempts 2")
 }
 
 // A worker whose lease is lost learns it at the next renewal and stops working.

@@ -71,8 +71,7 @@ func (r *Runner) Run(ctx context.Context, step core.Step) error {
 		r.seen(lease.Noun, "done")
 		return nil
 	case errors.Is(err, core.ErrStale):
-		r.log.Warn("lease passed to another worker", "noun", lease.Noun, "id", lease.ID, "attempt", lease.Attempt)
-		r.seen(lease.Noun, "stale")
+		r.stale(lease)
 		return nil
 	case ctx.Err() != nil: // we are stopping: the attempt is not held against the row
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -100,10 +99,17 @@ func (r *Runner) do(ctx context.Context, lease core.Lease) error {
 	return fmt.Errorf("no such noun: %q", lease.Noun)
 }
 
+// stale notes that another worker has the row: nothing of this attempt was written.
+func (r *Runner) stale(lease core.Lease) {
+	r.log.Warn("lease passed to another worker", "noun", lease.Noun, "id", lease.ID, "attempt", lease.Attempt)
+	r.seen(lease.Noun, "stale")
+}
+
 func (r *Runner) settle(ctx context.Context, lease core.Lease, o core.Outcome) error {
 	err := r.work.Settle(ctx, lease, o)
-	if errors.Is(err, core.ErrStale) {
-		err = nil
+	if errors.Is(err, core.ErrStale) { // as when the database ended our transaction, and the lease with it
+		r.stale(lease)
+		return nil
 	}
 	word := "later"
 	switch {

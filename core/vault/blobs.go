@@ -86,7 +86,7 @@ func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object
 	return Stored{Bytes: sealed, Size: int64(len(begin)), SHA256: plain[:], Digest: digest[:]}, nil
 }
 
-// upTo reads until buf is full or r has ended. Only io.EOF is an end: io.ReadFull could
+// upTo reads until buf is full or r has ended before. Only io.EOF is an end: io.ReadFull could
 // not tell a stream that was cut, io.ErrUnexpectedEOF, from a short one.
 func upTo(r io.Reader, buf []byte) (begin []byte, ended bool, err error) {
 	n := 0
@@ -94,7 +94,7 @@ func upTo(r io.Reader, buf []byte) (begin []byte, ended bool, err error) {
 		m, err := r.Read(buf[n:])
 		n += m
 		if err == io.EOF {
-			return buf[:n], true, nil
+			return buf[:n], n < len(buf), nil
 		}
 		if err != nil {
 			return nil, false, err

@@ -124,8 +124,12 @@ func TestSealedStreamsComeBack(t *testing.T) {
 		if err != nil || !bytes.Equal(got, plain) {
 			t.Errorf("%d bytes: %d came back, %v", size, len(got), err)
 		}
-		if again := sealed(t, key, plain); bytes.Equal(again, out.Bytes()) {
+		again := sealed(t, key, plain)
+		if bytes.Equal(again, out.Bytes()) {
 			t.Errorf("%d bytes: sealed twice, the same bytes", size)
+		}
+		if got, err := read(key, testTenant, testObject, LabelBody, again); err != nil || !bytes.Equal(got, plain) || len(again) != out.Len() {
+			t.Errorf("%d bytes sealed at once: %d of %d bytes gave %d, %v", size, len(again), out.Len(), len(got), err)
 		}
 		slow, err := key.OpenReader(iotest.OneByteReader(bytes.NewReader(out.Bytes())), testTenant, testObject, LabelBody)
 		if err != nil {

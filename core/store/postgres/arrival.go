@@ -17,11 +17,13 @@ import (
 )
 
 // arrivals gathers the deposits that are ready while a commit is under way: they share
-// the next one. Where nothing is under way a deposit is committed at once.
+// the next one. Where nothing is under way a deposit is committed at once, and where the
+// disk is slow a second commit is prepared while the first one waits for it.
 type arrivals struct {
 	mu      sync.Mutex
 	waiting []*arrival
-	commits int // under way
+	commits int           // under way
+	took    time.Duration // the latest commit
 }
 
 // arrival is one deposit to be recorded, and what became of it.
@@ -33,10 +35,10 @@ type arrival struct {
 }
 
 const (
-	commitsAtOnce  = 1
-	arrivalsAtOnce = 64               // that share a commit,
-	bytesAtOnce    = 4 << 20          // and the bytes of their bodies
-	commitPatience = 20 * time.Second // whoever waits may be gone by then; the others are not
+	slowCommit     = 3 * time.Millisecond // that long is the disk's doing
+	arrivalsAtOnce = 64                   // that share a commit,
+	bytesAtOnce    = 4 << 20              // and the bytes of their bodies
+	commitPatience = 20 * time.Second     // whoever waits may be gone by then; the others are not
 )
 
 // RecordDeposit commits a deposit, or returns the receipt of the one that was there.
@@ -62,7 +64,7 @@ func (all *arrivals) join(a *arrival) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	all.waiting = append(all.waiting, a)
-	if all.commits == commitsAtOnce {
+	if all.commits == 2 || all.commits == 1 && all.took < slowCommit {
 		return false
 	}
 	all.commits++
@@ -99,6 +101,14 @@ func (all *arrivals) take() (batch []*arrival) {
 	return batch
 }
 
+// learn notes how long a commit took.
+func (all *arrivals) learn(took time.Duration) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.took = took
+}
+
+// size is the bytes of the bodies that are to lie in their rows.
 func (a *arrival) size() (n int) {
 	for _, b := range a.Bodies {
 		n += len(b.Bytes)
@@ -109,7 +119,9 @@ func (a *arrival) size() (n int) {
 // commitArrivals commits until none waits.
 func (s *Store) commitArrivals() {
 	for batch := s.deposits.take(); len(batch) > 0; batch = s.deposits.take() {
+		began := time.Now()
 		s.commit(batch)
+		s.deposits.learn(time.Since(began))
 		for _, a := range batch {
 			close(a.done)
 		}

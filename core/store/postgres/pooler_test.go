@@ -31,6 +31,7 @@ func TestSEC05_TransactionPoolerNeverMixesTenants(t *testing.T) {
 	}
 	defer s.Close()
 	interleave(t, s, a, b)
+	inOneTrip(t, s, a, b)
 	if err := s.Tx(t.Context(), a, func(pgx.Tx) error { return nil }); err != nil {
 		t.Fatal(err)
 	}

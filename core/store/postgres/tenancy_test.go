@@ -205,6 +205,7 @@ func TestSEC05_OneConnectionNeverMixesTenants(t *testing.T) {
 	}
 	defer one.Close()
 	interleave(t, one, a, b)
+	inOneTrip(t, one, a, b)
 }
 
 // interleave runs 1 000 transactions of two tenants, one in five of them failing and one in ten

@@ -24,7 +24,12 @@ const (
 // receive brings a connection to where the conversation begins: who it comes from, is
 // there room for them, TLS where it comes first, and nothing said before the greeting.
 func (r *reception) receive(w *wire, in inlet) {
-	defer r.survive(w)
+	defer func() { // what a library may do over what it was sent: the process goes on
+		if p := recover(); p != nil {
+			r.log.Error("panic at an arrival", "stack", string(debug.Stack()))
+			w.Close()
+		}
+	}()
 	if !w.identify(in) {
 		r.cfg.Seen(SeenTurnedAway, "header")
 		w.Close()
@@ -57,15 +62,6 @@ func (r *reception) receive(w *wire, in inlet) {
 	}
 	r.cfg.Seen(SeenConnection, how)
 	door.pass(w)
-}
-
-// survive closes the connection when a library panics over what it was sent: the process
-// goes on.
-func (r *reception) survive(w *wire) {
-	if p := recover(); p != nil {
-		r.log.Error("panic at an arrival", "stack", string(debug.Stack()))
-		w.Close()
-	}
 }
 
 // identify finds out who the client is: the far end of the connection or, from a

@@ -150,8 +150,10 @@ func TestExemptNetworksAreNotCounted(t *testing.T) {
 	if len(c.neighbours.present) != 0 || len(c.sessions) != 0 {
 		t.Error("exempt networks are remembered")
 	}
-	if !c.address("x", netip.MustParseAddr("::1")) || !c.address("x", netip.MustParseAddr("::1")) {
-		t.Error("messages of an exempt network to an address are counted")
+	for range 2 {
+		if !c.address("x", netip.MustParseAddr("::1")) {
+			t.Error("messages of an exempt network to an address are counted")
+		}
 	}
 	everybody, _ := newTestCrowd(Config{NetworkMessages: 1, Exempt: []netip.Prefix{}})
 	a := netip.MustParseAddr("127.0.0.1")

@@ -1,6 +1,7 @@
 package smtpin_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"vaguemestre/channels/smtpin"
+	"vaguemestre/core"
 )
 
 // everybody is counted, loopback as well.
@@ -272,4 +274,33 @@ func TestRefusedChunksTakeNoTime(t *testing.T) {
 	d.expect("503 5.5.1 ")
 	mailFrom(d)
 	d.cmd("STARTTLS", "220 ") // no message is under way
+}
+
+// stalling is an intake that takes its time before it reads on.
+type stalling struct {
+	town
+	pause time.Duration
+}
+
+func (i *stalling) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
+	time.Sleep(i.pause)
+	return i.town.Accept(ctx, d, bodies...)
+}
+
+// TestPaceIsTheSenders: what waits for us does not come in slowly.
+func TestPaceIsTheSenders(t *testing.T) {
+	const window = 100 * time.Millisecond
+	message := sized(300_000)
+	for name, say := range map[string]string{"DATA": "DATA\r\n" + message + ".\r\n", "BDAT": fmt.Sprintf("BDAT %d LAST\r\n%s", len(message), message)} {
+		t.Run(name, func(t *testing.T) {
+			addr, _ := open(t, smtpin.Config{SlowWindow: window, MinSpeed: 1 << 20}, &stalling{pause: 3 * window})
+			d := dial(t, addr)
+			d.envelope(mine)
+			d.send(say)
+			if name == "DATA" {
+				d.expect("354 ")
+			}
+			d.expect("250 2.0.0 Taken in")
+		})
+	}
 }

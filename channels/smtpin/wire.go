@@ -43,17 +43,17 @@ type wire struct {
 	silent     bool // swallow the next reply: the greeting that TLS makes a second one
 	tally      *tally
 
-	give   []byte    // to be handed over before anything is read
-	verb   string    // of the command under way
-	held   []byte    // lines of a reply that goes on
-	chunk  int64     // bytes of a BDAT chunk still to come
-	wasted int64     // bytes read of what was refused already
-	until  time.Time // when the message under way must be there; zero between messages
-	window time.Time // when it is asked next whether it comes in too slowly
-	got    int       // bytes of it since the last time
-	owed   bool      // go-smtp has a reply to give
-	wary   bool      // a message, taken or refused, came just before
-	vast   bool      // the MAIL under way declares a size of more digits than go-smtp reads
+	give   []byte        // to be handed over before anything is read
+	verb   string        // of the command under way
+	held   []byte        // lines of a reply that goes on
+	chunk  int64         // bytes of a BDAT chunk still to come
+	wasted int64         // bytes read of what was refused already
+	until  time.Time     // when the message under way must be there; zero between messages
+	waited time.Duration // for bytes of it, since it was asked last whether they come in too slowly
+	got    int           // of them since then
+	owed   bool          // go-smtp has a reply to give
+	wary   bool          // a message, taken or refused, came just before
+	vast   bool          // the MAIL under way declares a size of more digits than go-smtp reads
 
 	dead      atomic.Bool // nothing is read any more
 	busy      atomic.Bool // in a transaction, which may finish when the channel stops
@@ -134,36 +134,37 @@ func (w *wire) more(n int) error {
 	return nil
 }
 
-// wait reads bytes of a message by read, as long as the time of the next bytes, of
-// the message and of its pace allow.
+// wait reads bytes of a message by read, as long as the time of the next bytes, of the
+// message and of its pace allow.
 func (w *wire) wait(read func() (int, error)) (int, error) {
-	idle := time.Now().Add(w.r.cfg.ReadTimeout)
+	now := time.Now()
+	idle := now.Add(w.r.cfg.ReadTimeout)
 	for {
-		if err := w.pace(idle); err != nil {
+		if err := w.pace(now, idle); err != nil {
 			return 0, err
 		}
 		n, err := read()
-		w.got += n
-		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		began := now
+		now = time.Now()
+		w.got, w.waited = w.got+n, w.waited+now.Sub(began)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || !now.Before(idle) || !now.Before(w.until) {
 			return n, err
-		}
-		if now := time.Now(); !now.Before(idle) || !now.Before(w.until) {
-			return 0, err
 		}
 	}
 }
 
 // pace sets the time until which the next bytes of a message are waited for, and says
-// when too few came in the time before.
-func (w *wire) pace(idle time.Time) error {
-	now := time.Now()
-	if !now.Before(w.window) {
-		if float64(w.got) < float64(w.r.cfg.MinSpeed)*w.r.cfg.SlowWindow.Seconds() {
+// when too few came in while they were waited for. The time that we take is not the
+// sender's.
+func (w *wire) pace(now, idle time.Time) error {
+	window := w.r.cfg.SlowWindow
+	if w.waited >= window {
+		if float64(w.got) < float64(w.r.cfg.MinSpeed)*window.Seconds() {
 			return errSlow
 		}
-		w.got, w.window = 0, now.Add(w.r.cfg.SlowWindow)
+		w.got, w.waited = 0, 0
 	}
-	for _, t := range []time.Time{w.until, w.window} {
+	for _, t := range []time.Time{w.until, now.Add(window - w.waited)} {
 		if t.Before(idle) {
 			idle = t
 		}
@@ -263,11 +264,10 @@ func (w *wire) Close() error {
 
 // begin starts the clock of a message and of its pace, reset stops it.
 func (w *wire) begin() {
-	now := time.Now()
 	if w.until.IsZero() {
-		w.until = now.Add(w.r.cfg.DataTimeout)
+		w.until = time.Now().Add(w.r.cfg.DataTimeout)
 	}
-	w.got, w.window = 0, now.Add(w.r.cfg.SlowWindow)
+	w.got, w.waited = 0, 0
 }
 
 func (w *wire) reset() {

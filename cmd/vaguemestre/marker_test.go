@@ -120,8 +120,8 @@ func leaveLinks(t *testing.T, p *program) (tokens []string) {
 	}
 	var held string
 	p.wait(30*time.Second, "held deposit", func() bool {
-		for _, d := range p.deposits() {
-			if d.State == "held" {
+		for _, d := range decode[arrived](t, p.must("deposits", "list", "--json", "--tenant", "demo")) {
+			if d.State == "held" && d.Citizen == "" {
 				held = d.ID
 			}
 		}

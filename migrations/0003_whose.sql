@@ -52,6 +52,7 @@ CREATE TABLE link (                      -- an opaque link in a message: useless
 
 ALTER TABLE deposit
   ADD origin     bytea,                  -- core.Origin, sealed under the first body's object key
+  ADD signed     text,                   -- kind of signature the message carries, noted and not verified: smime, pgp
   ADD held_until timestamptz,            -- when held: destroyed from then on, if nobody claimed it
   ADD CHECK (state <> 'held' OR held_until IS NOT NULL);
 CREATE INDEX deposit_held ON deposit (tenant_id, held_until) WHERE state = 'held';

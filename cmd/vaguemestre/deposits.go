@@ -44,9 +44,9 @@ func newDeposits(c *client) *cobra.Command {
 
 func showDeposit(w io.Writer, line json.RawMessage) error {
 	var d struct {
-		ID, Channel, State, Reason, Received string
-		Trust                                int
-		Pieces                               []struct {
+		ID, Channel, State, Reason, Received, Signed string
+		Trust                                        int
+		Pieces                                       []struct {
 			N                             int
 			State, Reason, Sentence, Kind string
 		}
@@ -54,11 +54,18 @@ func showDeposit(w io.Writer, line json.RawMessage) error {
 	if err := json.Unmarshal(line, &d); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "%s  %s  %s  T%d  %s %s\n", d.ID, d.Received, d.Channel, d.Trust, d.State, d.Reason)
+	fmt.Fprintf(w, "%s  %s  %s  T%d  %s\n", d.ID, d.Received, d.Channel, d.Trust, strings.TrimSpace(d.State+" "+d.Reason+" "+signed(d.Signed)))
 	for _, p := range d.Pieces {
 		fmt.Fprintf(w, "  %d  %-5s %-10s %s  %s\n", p.N, p.Kind, p.State, p.Reason, p.Sentence)
 	}
 	return nil
+}
+
+func signed(kind string) string {
+	if kind == "" {
+		return ""
+	}
+	return "(signed: " + kind + ")"
 }
 
 func showArrival(w io.Writer, line json.RawMessage) error {

@@ -493,6 +493,9 @@ func TestSEC60_ArchivesAsidesAndRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	row := w.deposit(t, id)
+	if row.Signed != "smime" {
+		t.Errorf("its signature is noted as %q", row.Signed)
+	}
 	var got []string
 	for _, p := range row.Pieces {
 		got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s", p.State, p.Reason)))
@@ -529,7 +532,7 @@ func (s these) Split(_ context.Context, message io.Reader, each func(core.Part) 
 		}
 	}
 	_, err := io.Copy(io.Discard, message)
-	return core.Cover{}, err
+	return core.Cover{Signed: "smime"}, err
 }
 
 // DNS in trouble puts the decision off, twice; then it falls without the proof.

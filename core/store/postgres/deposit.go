@@ -92,8 +92,8 @@ func (s *Store) Opened(ctx context.Context, lease core.Lease, o opening.Opened) 
 			batch.Queue(`UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`,
 				lease.Tenant, lease.ID, i+1, wrapped)
 		}
-		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, lease_until = NULL, reason = NULL
-			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin)
+		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, signed = nullif($9,''), lease_until = NULL, reason = NULL
+			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin, o.Signed)
 		return tx.SendBatch(ctx, batch).Close()
 	})
 	if err != nil {
@@ -131,6 +131,7 @@ type DepositRow struct {
 	Trust    int               `json:"trust"`
 	TrustWhy string            `json:"trust_reason"`
 	Received time.Time         `json:"received"`
+	Signed   string            `json:"signed,omitempty"`     // kind of signature noted, not verified
 	Until    *time.Time        `json:"held_until,omitempty"` // destroyed then, unless it is attached
 	Pieces   []PieceRow        `json:"pieces"`
 }
@@ -154,7 +155,7 @@ func (s *Store) Deposits(ctx context.Context, tenant core.TenantID) ([]DepositRo
 	var out []DepositRow
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, channel, state, coalesce(reason,''), coalesce(sentence,''), coalesce(citizen_id::text,''), trust, trust_reason, received_at, held_until
+			SELECT id, channel, state, coalesce(reason,''), coalesce(sentence,''), coalesce(citizen_id::text,''), trust, trust_reason, received_at, coalesce(signed,''), held_until
 			FROM deposit WHERE tenant_id = $1 ORDER BY received_at, id`, tenant)
 		if err != nil {
 			return err
@@ -162,7 +163,7 @@ func (s *Store) Deposits(ctx context.Context, tenant core.TenantID) ([]DepositRo
 		at := map[core.DepositID]int{}
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (d DepositRow, err error) {
 			d.Pieces = []PieceRow{}
-			err = r.Scan(&d.ID, &d.Channel, &d.State, &d.Reason, &d.Sentence, &d.Citizen, &d.Trust, &d.TrustWhy, &d.Received, &d.Until)
+			err = r.Scan(&d.ID, &d.Channel, &d.State, &d.Reason, &d.Sentence, &d.Citizen, &d.Trust, &d.TrustWhy, &d.Received, &d.Signed, &d.Until)
 			return d, err
 		})
 		if err != nil {

@@ -145,15 +145,15 @@ func (c *crowd) neighbour(n netip.Prefix, i int, now time.Time) *neighbour {
 }
 
 // address counts a message to one of ours that comes from a, if there may be one more. A
-// town's generic address, which has no id, is not anybody's to be flooded.
-func (c *crowd) address(to core.AddressID, a netip.Addr) bool {
-	if to == "" || covers(c.cfg.Exempt, a) {
+// town's generic address has no owner and is everybody's: a stranger could shut it for all.
+func (c *crowd) address(to core.Address, a netip.Addr) bool {
+	if to.Vault == "" || covers(c.cfg.Exempt, a) {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.cfg.Now()
-	return c.addresses.get(to, now, func() *rate.Limiter { return bucket(c.cfg.AddressMessages) }).AllowN(now, 1)
+	return c.addresses.get(to.ID, now, func() *rate.Limiter { return bucket(c.cfg.AddressMessages) }).AllowN(now, 1)
 }
 
 func share(i int) int { return 1 + i*(around-1) }

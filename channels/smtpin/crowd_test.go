@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"vaguemestre/core"
 )
 
 // clock is a time that stands still until it is moved.
@@ -151,7 +153,7 @@ func TestExemptNetworksAreNotCounted(t *testing.T) {
 		t.Error("exempt networks are remembered")
 	}
 	for range 2 {
-		if !c.address("x", netip.MustParseAddr("::1")) {
+		if !c.address(core.Address{ID: "x", Vault: "v"}, netip.MustParseAddr("::1")) {
 			t.Error("messages of an exempt network to an address are counted")
 		}
 	}
@@ -165,18 +167,24 @@ func TestExemptNetworksAreNotCounted(t *testing.T) {
 // An address has its own limit, whoever writes to it.
 func TestSEC67_MessagesOfAnAddress(t *testing.T) {
 	c, at := newTestCrowd(Config{AddressMessages: 3})
+	one, two, generic := core.Address{ID: "one", Vault: "zoe"}, core.Address{ID: "two", Vault: "ana"}, core.Address{ID: "generic"}
+	for i := range 10 {
+		if a := netip.AddrFrom4([4]byte{192, 0, byte(i), 1}); !c.address(generic, a) {
+			t.Errorf("message %d to the generic address is turned away", i+1)
+		}
+	}
 	for i := range 4 {
 		a := netip.AddrFrom4([4]byte{192, 0, byte(i), 1})
-		if ok := c.address("one", a); ok != (i < 3) {
+		if ok := c.address(one, a); ok != (i < 3) {
 			t.Errorf("message %d: %t", i+1, ok)
 		}
 	}
 	elsewhere := netip.MustParseAddr("192.0.2.1")
-	if !c.address("two", elsewhere) {
+	if !c.address(two, elsewhere) {
 		t.Error("another address is counted with it")
 	}
 	at.Time = at.Add(20 * time.Second)
-	if !c.address("one", elsewhere) || c.address("one", elsewhere) {
+	if !c.address(one, elsewhere) || c.address(one, elsewhere) {
 		t.Error("a third of a minute is not a third of the limit")
 	}
 }

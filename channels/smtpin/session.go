@@ -87,7 +87,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "One recipient at a time, please send this one separately")
 	}
 	if s.step == named {
-		if !s.r.crowd.address(address.ID, s.wire.client) {
+		if !s.r.crowd.address(address, s.wire.client) {
 			return reply(452, smtp.EnhancedCode{4, 2, 1}, "Too many messages to this address, please send this one in a minute")
 		}
 		s.to, s.step = address, addressed

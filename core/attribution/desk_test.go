@@ -306,6 +306,9 @@ func TestSEC47_ConfirmationLink(t *testing.T) {
 		}
 	}
 	for name, who := range map[string]core.Access{"another citizen": as(w, ana.ID), "nobody": as(w, "")} {
+		if got, err := w.confirmer.Look(t.Context(), who, token); !errors.Is(err, core.ErrNotFound) || got != "" {
+			t.Errorf("%s looks: %s, %v", name, got, err)
+		}
 		if _, err := w.confirmer.Confirm(t.Context(), who, token, false, types); !errors.Is(err, core.ErrNotFound) {
 			t.Errorf("%s confirms: %v", name, err)
 		}

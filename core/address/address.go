@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
@@ -92,7 +93,7 @@ func Canonical(address string) (canonical string, ok bool) {
 func parse(address string) (local, domain string, ok bool) {
 	address = strings.TrimSpace(address)
 	i := strings.LastIndexByte(address, '@')
-	if i < 0 || len(address) > maxAddress {
+	if i < 0 || len(address) > maxAddress || !utf8.ValidString(address) || strings.ContainsRune(address, utf8.RuneError) {
 		return "", "", false
 	}
 	local = address[:i]

@@ -249,6 +249,8 @@ func TestSEC51_CanonicalAddresses(t *testing.T) {
 		"zoe":                                    "",
 		"zoe durand@ville.test":                  "",
 		"a@b@ville.test":                         "",
+		"zoe@ville\x98.test":                     "", // no UTF-8
+		"zoe\xff@ville.test":                     "",
 		"zoe@ville.test\x00":                     "",
 		strings.Repeat("z", 400) + "@ville.test": "",
 	} {

@@ -43,7 +43,7 @@ func TestShortStreamsAreNotPut(t *testing.T) {
 	for _, size := range []int{0, 1, 1000, most - 1, most, most + 1, 3 * most} {
 		for name, slow := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader} {
 			s, plain := shelf{}, plainText(size)
-			got, err := NewSealer(s, most).Seal(t.Context(), key, testTenant, testObject, slow(bytes.NewReader(plain)))
+			got, err := NewSealer(s, most, 2*most).Seal(t.Context(), key, testTenant, testObject, slow(bytes.NewReader(plain)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,13 +71,13 @@ func TestREL02_CutStreamIsNotShort(t *testing.T) {
 		for _, fault := range []error{io.ErrUnexpectedEOF, io.ErrClosedPipe, context.Canceled} {
 			s := shelf{}
 			r := io.MultiReader(strings.NewReader(strings.Repeat("x", after)), iotest.ErrReader(fault))
-			got, err := NewSealer(s, 100).Seal(t.Context(), newKey(), testTenant, testObject, r)
+			got, err := NewSealer(s, 100, 200).Seal(t.Context(), newKey(), testTenant, testObject, r)
 			if !errors.Is(err, fault) || got.Bytes != nil || got.Ref != "" || len(s) != 0 {
 				t.Errorf("%v after %d bytes: %+v, %v", fault, after, got, err)
 			}
 		}
 	}
-	if _, err := NewSealer(shelf{}, 100).Seal(t.Context(), newKey(), testTenant, testObject, silent{}); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := NewSealer(shelf{}, 100, 200).Seal(t.Context(), newKey(), testTenant, testObject, silent{}); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a reader that gives nothing: %v", err)
 	}
 }

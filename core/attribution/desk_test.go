@@ -552,13 +552,18 @@ func TestHeldDepositsExpire(t *testing.T) {
 	w.Origin = core.Origin{From: "x@example.test", Reason: "no_signature"}
 	young, old := w.arrives(generic, "young", message(strings.Repeat("one", 100_000))), w.arrives(generic, "old", message(strings.Repeat("two", 100_000)))
 	small := w.arrives(generic, "small", message("two")) // lies in its row
-	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id IN ('" + string(old) + "', '" + string(small) + "')")
-	w.Exec("UPDATE deposit SET held_until = now() + interval '1 minute' WHERE id = '" + string(young) + "'")
+	laid, beside := w.arrives(generic, "laid", message(strings.Repeat("six", 40_000))), w.arrives(generic, "beside", message(strings.Repeat("ten", 40_000)))
+	place := func(id core.DepositID) core.Ref {
+		return core.Ref(w.Text("SELECT ref FROM deposit_body WHERE deposit_id = '" + string(id) + "'"))
+	}
+	gone, kept := place(laid), place(beside) // in one segment
+	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id IN ('" + string(old) + "', '" + string(small) + "', '" + string(laid) + "')")
+	w.Exec("UPDATE deposit SET held_until = now() + interval '1 minute' WHERE id IN ('" + string(young) + "', '" + string(beside) + "')")
 	scheduler := w.Store(postgres.RoleScheduler)
 	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now().Add(6*time.Minute)); err == nil || n != 0 {
 		t.Errorf("by a clock six minutes ahead: %d, %v", n, err) // REL-14
 	}
-	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 2 {
+	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 3 {
 		t.Errorf("expired %d, %v", n, err)
 	}
 	w.stands(old, "destroyed T0 no_signature")
@@ -573,8 +578,16 @@ func TestHeldDepositsExpire(t *testing.T) {
 	}
 	files := 0
 	w.must(w.folder.Old(t.Context(), w.ID, time.Now().Add(time.Hour), func(core.Ref) error { files++; return nil }))
-	if files != 1 {
-		t.Errorf("%d blobs are left, want the young one's", files)
+	if files != 2 {
+		t.Errorf("%d blobs are left, want the young one's and the segment", files)
+	}
+	if _, err := w.folder.Open(t.Context(), gone); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("what lay in the segment: %v", err)
+	}
+	if f, err := w.folder.Open(t.Context(), kept); err != nil {
+		t.Errorf("its neighbour in the segment: %v", err)
+	} else {
+		f.Close()
 	}
 	w.closes()
 }

@@ -91,11 +91,10 @@ func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object
 		return Stored{}, fmt.Errorf("seal object %s: %w", object, err)
 	}
 	if !ended {
-		r = io.MultiReader(bytes.NewReader(begin), r)
-		if s.appender == nil {
-			return SealTo(ctx, s.blobs, key, tenant, object, r)
+		if s.appender == nil || len(begin) > s.long {
+			return SealTo(ctx, s.blobs, key, tenant, object, io.MultiReader(bytes.NewReader(begin), r))
 		}
-		return s.append(ctx, key, tenant, object, r)
+		return s.append(ctx, key, tenant, object, begin, r)
 	}
 	sealed, err := key.Seal(tenant, object, LabelBody, begin)
 	if err != nil {
@@ -105,9 +104,10 @@ func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object
 	return Stored{Bytes: sealed, Size: int64(len(begin)), SHA256: plain[:], Digest: digest[:]}, nil
 }
 
-// append seals r into memory and appends it; once it proves to be long what was sealed so
-// far is put, and the rest behind it.
-func (s *Sealer) append(ctx context.Context, key Key, tenant core.TenantID, object core.ObjectID, r io.Reader) (out Stored, err error) {
+// append seals a stream, its beginning and its rest, into memory and appends it; once it
+// proves to be long what was sealed so far is put, and what comes behind it. The
+// beginning is overwritten.
+func (s *Sealer) append(ctx context.Context, key Key, tenant core.TenantID, object core.ObjectID, begin []byte, r io.Reader) (out Stored, err error) {
 	defer func() {
 		if err != nil {
 			out, err = Stored{}, fmt.Errorf("seal object %s: %w", object, err)
@@ -122,10 +122,14 @@ func (s *Sealer) append(ctx context.Context, key Key, tenant core.TenantID, obje
 		return Stored{}, err
 	}
 	both := io.MultiWriter(enc, plain)
-	out.Size, err = io.Copy(both, io.LimitReader(r, int64(s.long)))
+	if _, err := both.Write(begin); err != nil {
+		return Stored{}, err
+	}
+	more, err := io.CopyBuffer(both, io.LimitReader(r, int64(s.long-len(begin))), begin)
 	if err != nil {
 		return Stored{}, err
 	}
+	out.Size = int64(len(begin)) + more
 	var one [1]byte
 	_, ended, err := upTo(r, one[:])
 	switch {
@@ -140,7 +144,7 @@ func (s *Sealer) append(ctx context.Context, key Key, tenant core.TenantID, obje
 			if _, err := w.Write(buf.Bytes()); err != nil {
 				return err
 			}
-			rest, err := io.Copy(both, io.MultiReader(bytes.NewReader(one[:]), r))
+			rest, err := io.CopyBuffer(both, io.MultiReader(bytes.NewReader(one[:]), r), begin)
 			if err != nil {
 				return err
 			}

@@ -528,13 +528,19 @@ func (w *town) download(c core.CitizenID, id core.DocumentID) (read io.Reader, d
 	return body, func() { body.Close() }
 }
 
-// A worker that is at a deposit while it is taken away commits nothing.
+// A worker that is at a deposit while it is taken away commits nothing; the bytes that its
+// piece shared with its body stay, in a segment here.
 func TestSEC17_UndoFencesWorkers(t *testing.T) {
 	w := newTown(t)
 	zoe := w.Enrol("Zoé")
-	lease, piece := w.Piece(zoe, "k", []byte("one"), core.PieceRecognised)
+	lease, piece := w.Piece(zoe, "k", bytes.Repeat([]byte("one"), 40_000), core.PieceRecognised)
 	who := core.Access{Tenant: w.ID, Vault: zoe.ID, Actor: "agent", Purpose: "desk"}
 	w.must(w.desk.Detach(t.Context(), who, piece.Deposit))
+	if f, err := w.folder.Open(t.Context(), piece.Sealed.Ref); err != nil || !strings.HasPrefix(string(piece.Sealed.Ref), core.InSegment) {
+		t.Errorf("the body's bytes, at %s: %v", piece.Sealed.Ref, err)
+	} else {
+		f.Close()
+	}
 	if _, err := w.filer.File(t.Context(), lease, piece, core.PieceMeta{SHA256: "x"}, core.Verdict{Type: "avis"}, catalogue.Type{}); !errors.Is(err, core.ErrStale) {
 		t.Errorf("filed after all: %v", err)
 	}

@@ -26,6 +26,10 @@ type Ref string
 // InRow begins the refs of sealed bytes that lie in the row which names them.
 const InRow = "row:"
 
+// InSegment begins the refs of sealed bytes that lie in a file with others. That of the
+// file is what comes before the second slash.
+const InSegment = "seg:"
+
 // NewID returns a fresh random identifier of the wanted type.
 func NewID[T ~string]() T {
 	var b [16]byte

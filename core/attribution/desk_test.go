@@ -531,13 +531,19 @@ func (w *town) download(c core.CitizenID, id core.DocumentID) (read io.Reader, d
 	return body, func() { body.Close() }
 }
 
-// A worker that is at a deposit while it is taken away commits nothing.
+// A worker that is at a deposit while it is taken away commits nothing; the bytes that its
+// piece shared with its body stay, in a segment here.
 func TestSEC17_UndoFencesWorkers(t *testing.T) {
 	w := newTown(t)
 	zoe := w.Enrol("Zoé")
-	lease, piece := w.Piece(zoe, "k", []byte("one"), core.PieceRecognised)
+	lease, piece := w.Piece(zoe, "k", bytes.Repeat([]byte("one"), 40_000), core.PieceRecognised)
 	who := core.Access{Tenant: w.ID, Vault: zoe.ID, Actor: "agent", Purpose: "desk"}
 	w.must(w.desk.Detach(t.Context(), who, piece.Deposit))
+	if f, err := w.folder.Open(t.Context(), piece.Sealed.Ref); err != nil || !strings.HasPrefix(string(piece.Sealed.Ref), core.InSegment) {
+		t.Errorf("the body's bytes, at %s: %v", piece.Sealed.Ref, err)
+	} else {
+		f.Close()
+	}
 	if _, err := w.filer.File(t.Context(), lease, piece, core.PieceMeta{SHA256: "x"}, core.Verdict{Type: "avis"}, catalogue.Type{}); !errors.Is(err, core.ErrStale) {
 		t.Errorf("filed after all: %v", err)
 	}
@@ -555,13 +561,18 @@ func TestHeldDepositsExpire(t *testing.T) {
 	w.Origin = core.Origin{From: "x@example.test", Reason: "no_signature"}
 	young, old := w.arrives(generic, "young", message(strings.Repeat("one", 100_000))), w.arrives(generic, "old", message(strings.Repeat("two", 100_000)))
 	small := w.arrives(generic, "small", message("two")) // lies in its row
-	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id IN ('" + string(old) + "', '" + string(small) + "')")
-	w.Exec("UPDATE deposit SET held_until = now() + interval '1 minute' WHERE id = '" + string(young) + "'")
+	laid, beside := w.arrives(generic, "laid", message(strings.Repeat("six", 40_000))), w.arrives(generic, "beside", message(strings.Repeat("ten", 40_000)))
+	place := func(id core.DepositID) core.Ref {
+		return core.Ref(w.Text("SELECT ref FROM deposit_body WHERE deposit_id = '" + string(id) + "'"))
+	}
+	gone, kept := place(laid), place(beside) // in one segment
+	w.Exec("UPDATE deposit SET held_until = now() - interval '1 second' WHERE id IN ('" + string(old) + "', '" + string(small) + "', '" + string(laid) + "')")
+	w.Exec("UPDATE deposit SET held_until = now() + interval '1 minute' WHERE id IN ('" + string(young) + "', '" + string(beside) + "')")
 	scheduler := w.Store(postgres.RoleScheduler)
 	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now().Add(6*time.Minute)); err == nil || n != 0 {
 		t.Errorf("by a clock six minutes ahead: %d, %v", n, err) // REL-14
 	}
-	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 2 {
+	if n, err := attribution.Expire(t.Context(), scheduler, w.folder, time.Now()); err != nil || n != 3 {
 		t.Errorf("expired %d, %v", n, err)
 	}
 	w.stands(old, "destroyed T0 no_signature")
@@ -576,8 +587,16 @@ func TestHeldDepositsExpire(t *testing.T) {
 	}
 	files := 0
 	w.must(w.folder.Old(t.Context(), w.ID, time.Now().Add(time.Hour), func(core.Ref) error { files++; return nil }))
-	if files != 1 {
-		t.Errorf("%d blobs are left, want the young one's", files)
+	if files != 2 {
+		t.Errorf("%d blobs are left, want the young one's and the segment", files)
+	}
+	if _, err := w.folder.Open(t.Context(), gone); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("what lay in the segment: %v", err)
+	}
+	if f, err := w.folder.Open(t.Context(), kept); err != nil {
+		t.Errorf("its neighbour in the segment: %v", err)
+	} else {
+		f.Close()
 	}
 	w.closes()
 }

@@ -60,12 +60,16 @@ type sealer struct {
 }
 
 // shortBody is how many bytes a body may have that is stored in its row, and so needs no
-// sync but that of the commit. Measured: docs/decisions/0018.
-const shortBody = 64 << 10
+// sync but that of the commit; one of up to appendedBody is laid behind others, with
+// which it shares a sync. Measured: docs/decisions/0018.
+const (
+	shortBody    = 64 << 10
+	appendedBody = 256 << 10
+)
 
 // New builds the intake.
 func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {
-	return &Intake{store: store, blobs: blobs, seals: vault.NewSealer(blobs, shortBody), index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
+	return &Intake{store: store, blobs: blobs, seals: vault.NewSealer(blobs, shortBody, appendedBody), index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
 }
 
 // patience is how long the database may take over one question. Senders wait minutes,

@@ -53,17 +53,32 @@ func SealTo(ctx context.Context, blobs Blobs, key Key, tenant core.TenantID, obj
 	return s, nil
 }
 
-// Sealer seals streams into a blob store, save those that are short: their bytes come
-// back, to be stored with the row, which spares a sync of their own.
-type Sealer struct {
-	blobs  Blobs
-	most   int // plain bytes of a stream that counts as short
-	shorts sync.Pool
+// Appender is what a placement may offer besides: to lay bodies one behind the other, so
+// that those which come together share a sync.
+type Appender interface {
+	// Append stores sealed bytes and returns where they lie. Nil means durable. The bytes
+	// are not kept once it has returned.
+	Append(ctx context.Context, tenant core.TenantID, sealed []byte) (core.Ref, error)
 }
 
-// NewSealer takes the most plain bytes a short stream may have; none is short at 0.
-func NewSealer(blobs Blobs, most int) *Sealer {
-	return &Sealer{blobs: blobs, most: most, shorts: sync.Pool{New: func() any { return new(make([]byte, most+1)) }}}
+// Sealer seals streams into a blob store, save those that are short: their bytes come
+// back, to be stored with the row, which spares a sync of their own. Those that are not
+// long are appended where the store can, which shares one.
+type Sealer struct {
+	blobs    Blobs
+	appender Appender // nil when the store is none
+	long     int
+	shorts   sync.Pool // buffers for the plain bytes of a short stream and one more,
+	sealed   sync.Pool // and for the sealed ones of a stream that is not long
+}
+
+// NewSealer takes the most plain bytes that a short stream may have, none is short at 0,
+// and the most that one may have which is not long.
+func NewSealer(blobs Blobs, short, long int) *Sealer {
+	s := &Sealer{blobs: blobs, long: long, shorts: sync.Pool{New: func() any { return new(make([]byte, short+1)) }}}
+	s.appender, _ = blobs.(Appender)
+	s.sealed.New = func() any { return bytes.NewBuffer(make([]byte, 0, sealedSize(long))) }
+	return s
 }
 
 // Seal seals r under the object's key, in bounded memory. Nil means durable for what has
@@ -76,7 +91,10 @@ func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object
 		return Stored{}, fmt.Errorf("seal object %s: %w", object, err)
 	}
 	if !ended {
-		return SealTo(ctx, s.blobs, key, tenant, object, io.MultiReader(bytes.NewReader(begin), r))
+		if s.appender == nil || len(begin) > s.long {
+			return SealTo(ctx, s.blobs, key, tenant, object, io.MultiReader(bytes.NewReader(begin), r))
+		}
+		return s.append(ctx, key, tenant, object, begin, r)
 	}
 	sealed, err := key.Seal(tenant, object, LabelBody, begin)
 	if err != nil {
@@ -85,6 +103,61 @@ func (s *Sealer) Seal(ctx context.Context, key Key, tenant core.TenantID, object
 	plain, digest := sha256.Sum256(begin), sha256.Sum256(sealed)
 	return Stored{Bytes: sealed, Size: int64(len(begin)), SHA256: plain[:], Digest: digest[:]}, nil
 }
+
+// append seals a stream, its beginning and its rest, into memory and appends it; once it
+// proves to be long what was sealed so far is put, and what comes behind it. The
+// beginning is overwritten.
+func (s *Sealer) append(ctx context.Context, key Key, tenant core.TenantID, object core.ObjectID, begin []byte, r io.Reader) (out Stored, err error) {
+	defer func() {
+		if err != nil {
+			out, err = Stored{}, fmt.Errorf("seal object %s: %w", object, err)
+		}
+	}()
+	buf := s.sealed.Get().(*bytes.Buffer)
+	defer s.sealed.Put(buf)
+	buf.Reset()
+	plain, digest, to := sha256.New(), sha256.New(), &swap{buf}
+	enc, err := key.SealWriter(io.MultiWriter(to, digest), tenant, object, LabelBody)
+	if err != nil {
+		return Stored{}, err
+	}
+	both := io.MultiWriter(enc, plain)
+	if _, err := both.Write(begin); err != nil {
+		return Stored{}, err
+	}
+	more, err := io.CopyBuffer(both, io.LimitReader(r, int64(s.long-len(begin))), begin)
+	if err != nil {
+		return Stored{}, err
+	}
+	out.Size = int64(len(begin)) + more
+	var one [1]byte
+	_, ended, err := upTo(r, one[:])
+	switch {
+	case err != nil:
+	case ended:
+		if err = enc.Close(); err == nil {
+			out.Ref, err = s.appender.Append(ctx, tenant, buf.Bytes())
+		}
+	default:
+		out.Ref, err = s.blobs.Put(ctx, tenant, object, func(w io.Writer) error {
+			to.Writer = w
+			if _, err := w.Write(buf.Bytes()); err != nil {
+				return err
+			}
+			rest, err := io.CopyBuffer(both, io.MultiReader(bytes.NewReader(one[:]), r), begin)
+			if err != nil {
+				return err
+			}
+			out.Size += rest
+			return enc.Close()
+		})
+	}
+	out.SHA256, out.Digest = plain.Sum(nil), digest.Sum(nil)
+	return out, err
+}
+
+// swap writes to one writer, and later to another.
+type swap struct{ io.Writer }
 
 // upTo reads until buf is full or r has ended before. Only io.EOF is an end: io.ReadFull could
 // not tell a stream that was cut, io.ErrUnexpectedEOF, from a short one.

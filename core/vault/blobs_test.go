@@ -2,9 +2,11 @@ package vault
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -43,7 +45,7 @@ func TestShortStreamsAreNotPut(t *testing.T) {
 	for _, size := range []int{0, 1, 1000, most - 1, most, most + 1, 3 * most} {
 		for name, slow := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader} {
 			s, plain := shelf{}, plainText(size)
-			got, err := NewSealer(s, most).Seal(t.Context(), key, testTenant, testObject, slow(bytes.NewReader(plain)))
+			got, err := NewSealer(s, most, 2*most).Seal(t.Context(), key, testTenant, testObject, slow(bytes.NewReader(plain)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,19 +67,91 @@ func TestShortStreamsAreNotPut(t *testing.T) {
 	}
 }
 
+// bench is a shelf that bodies can be appended to.
+type bench struct {
+	shelf
+	appended map[core.Ref][]byte
+	err      error
+}
+
+func (b bench) Append(_ context.Context, tenant core.TenantID, sealed []byte) (core.Ref, error) {
+	if b.err != nil {
+		return "", b.err
+	}
+	ref := core.Ref(fmt.Sprintf("%s %d", tenant, len(b.appended)))
+	b.appended[ref] = bytes.Clone(sealed)
+	return ref, nil
+}
+
+// Streams that are neither short nor long are appended where the store can, and whatever
+// buffers were used before, each is what was said of it.
+func TestMiddlingStreamsAreAppended(t *testing.T) {
+	const short, long = 50_000, 150_000
+	b := bench{shelf: shelf{}, appended: map[core.Ref][]byte{}}
+	s, key := NewSealer(b, short, long), newKey()
+	for _, size := range []int{short, long + 1, short + 1, 3 * long, 100_000, long - 1, long, 66_000, long + 70_000, short + 2} {
+		for name, slow := range map[string]func(io.Reader) io.Reader{"at once": func(r io.Reader) io.Reader { return r }, "in halves": iotest.HalfReader, "with the end": iotest.DataErrReader} {
+			clear(b.shelf)
+			clear(b.appended)
+			plain := plainText(size)
+			got, err := s.Seal(t.Context(), key, testTenant, testObject, slow(bytes.NewReader(plain)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			lies := got.Bytes
+			switch {
+			case size > long:
+				lies = b.shelf[got.Ref]
+			case size > short:
+				lies = b.appended[got.Ref]
+			}
+			if len(b.shelf)+len(b.appended) > 1 || size <= short && got.Ref != "" || size > short && got.Bytes != nil {
+				t.Errorf("%d bytes, %s: %d put, %d appended, at %q", size, name, len(b.shelf), len(b.appended), got.Ref)
+			}
+			sum, digest := sha256.Sum256(plain), sha256.Sum256(lies)
+			if got.Size != int64(size) || !bytes.Equal(got.SHA256, sum[:]) || !bytes.Equal(got.Digest, digest[:]) {
+				t.Errorf("%d bytes, %s: %+v", size, name, got)
+			}
+			if b, err := key.Open(testTenant, testObject, LabelBody, lies); err != nil || !bytes.Equal(b, plain) {
+				t.Errorf("%d bytes, %s: %d came back, %v", size, name, len(b), err)
+			}
+		}
+	}
+}
+
+// REL-03: what goes wrong with a middling stream, before or in the store, comes back, and
+// nothing of it is stored.
+func TestREL03_MiddlingStreamsThatFail(t *testing.T) {
+	full := errors.New("no room")
+	for _, c := range []struct {
+		after      int
+		reads, app error
+	}{{80_000, io.ErrUnexpectedEOF, nil}, {150_000, io.ErrUnexpectedEOF, nil}, {200_000, io.ErrUnexpectedEOF, nil}, {80_000, nil, full}} {
+		b := bench{shelf{}, map[core.Ref][]byte{}, c.app}
+		r := io.Reader(bytes.NewReader(plainText(c.after)))
+		if c.reads != nil {
+			r = io.MultiReader(r, iotest.ErrReader(c.reads))
+		}
+		got, err := NewSealer(b, 50_000, 150_000).Seal(t.Context(), newKey(), testTenant, testObject, r)
+		if want := cmp.Or(c.reads, c.app); !errors.Is(err, want) || got.Ref != "" || got.Bytes != nil || len(b.shelf)+len(b.appended) != 0 {
+			t.Errorf("%v after %d bytes: %+v, %v", want, c.after, got, err)
+		}
+	}
+}
+
 // REL-02: a stream that was cut is not taken for a short one, whatever it is cut with.
 func TestREL02_CutStreamIsNotShort(t *testing.T) {
 	for _, after := range []int{0, 10, 1000} {
 		for _, fault := range []error{io.ErrUnexpectedEOF, io.ErrClosedPipe, context.Canceled} {
 			s := shelf{}
 			r := io.MultiReader(strings.NewReader(strings.Repeat("x", after)), iotest.ErrReader(fault))
-			got, err := NewSealer(s, 100).Seal(t.Context(), newKey(), testTenant, testObject, r)
+			got, err := NewSealer(s, 100, 200).Seal(t.Context(), newKey(), testTenant, testObject, r)
 			if !errors.Is(err, fault) || got.Bytes != nil || got.Ref != "" || len(s) != 0 {
 				t.Errorf("%v after %d bytes: %+v, %v", fault, after, got, err)
 			}
 		}
 	}
-	if _, err := NewSealer(shelf{}, 100).Seal(t.Context(), newKey(), testTenant, testObject, silent{}); !errors.Is(err, io.ErrNoProgress) {
+	if _, err := NewSealer(shelf{}, 100, 200).Seal(t.Context(), newKey(), testTenant, testObject, silent{}); !errors.Is(err, io.ErrNoProgress) {
 		t.Errorf("a reader that gives nothing: %v", err)
 	}
 }

@@ -110,10 +110,16 @@ const (
 	sealTag    = subtle.AESGCMHKDFTagSizeInBytes
 )
 
+// sealedSize is the most bytes that so many plain ones have when they are sealed.
+func sealedSize(plain int) int {
+	one := sealHeader + plain + sealTag
+	return 2 + one + one/segmentSize*sealTag
+}
+
 // Seal seals a small value under the object's key.
 func (k Key) Seal(tenant core.TenantID, object core.ObjectID, label string, plain []byte) ([]byte, error) {
 	one := sealHeader + len(plain) + sealTag
-	out := bytes.NewBuffer(make([]byte, 0, 2+one+one/segmentSize*sealTag))
+	out := bytes.NewBuffer(make([]byte, 0, sealedSize(len(plain))))
 	w, err := k.sealWriter(out, tenant, object, label, min(max(one, sealHeader+sealTag+1), segmentSize))
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ type call struct {
 
 var watched = map[int32]string{
 	unix.SYS_OPENAT: "open", unix.SYS_MKDIRAT: "mkdir", unix.SYS_FSYNC: "fsync", unix.SYS_RENAMEAT: "rename", unix.SYS_RENAMEAT2: "rename",
+	unix.SYS_PWRITE64: "write", unix.SYS_FDATASYNC: "fdatasync", unix.SYS_FSTAT: "stat", unix.SYS_FALLOCATE: "allocate",
 }
 
 // underFault runs do and asks fail about every watched system call that it makes below
@@ -101,9 +102,10 @@ type response struct {
 // call tells what the notification is about; false for what is not below root.
 func (n notification) call(memory *os.File, root string) (call, bool) {
 	c := call{name: watched[n.nr]}
-	if c.name == "fsync" {
+	switch c.name {
+	case "fsync", "fdatasync", "write", "stat", "allocate":
 		c.path, _ = os.Readlink("/proc/self/fd/" + strconv.FormatUint(n.args[0], 10))
-	} else {
+	default:
 		text := make([]byte, 4096)
 		got, _ := memory.ReadAt(text, int64(n.args[1])) // ends early at the end of a mapping
 		c.path, _, _ = strings.Cut(string(text[:got]), "\x00")

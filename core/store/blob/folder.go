@@ -18,9 +18,16 @@ import (
 
 // Folder keeps each object in a file of its own, in a folder per tenant and first two
 // characters of the object's id. Put returns once file and folder are synced (REL-01).
+//
+// Append shares syncs instead: bodies lie one behind the other in a segment, a file of
+// up to 64 MiB that one process writes.
 type Folder struct {
 	root    string
 	durable sync.Map // folders known to be synced into their parents
+	now     func() time.Time
+
+	mu    sync.Mutex
+	tails map[core.TenantID]*tail // where this process appends
 }
 
 // OpenFolder uses root, making it when missing, readable by its owner alone.
@@ -35,7 +42,7 @@ func OpenFolder(root string) (*Folder, error) {
 	if err := syncDir(filepath.Dir(root)); err != nil && !errors.Is(err, fs.ErrPermission) { // others' folder: theirs to keep
 		return nil, fmt.Errorf("blob folder: %w", err)
 	}
-	return &Folder{root: root}, nil
+	return &Folder{root: root, now: time.Now, tails: map[core.TenantID]*tail{}}, nil
 }
 
 // Put stores what write writes: file, fsync, fsync of its folder. The file has its name
@@ -125,6 +132,9 @@ func (c ctxWriter) Write(p []byte) (int, error) {
 
 // Open streams a blob; core.ErrNotFound when it is not there.
 func (f *Folder) Open(_ context.Context, ref core.Ref) (io.ReadCloser, error) {
+	if isSegment(ref) {
+		return f.openPart(ref)
+	}
 	path, err := f.path(ref)
 	if err != nil {
 		return nil, err
@@ -138,6 +148,9 @@ func (f *Folder) Open(_ context.Context, ref core.Ref) (io.ReadCloser, error) {
 
 // Delete forgets a blob; a repeat is no error.
 func (f *Folder) Delete(_ context.Context, ref core.Ref) error {
+	if isSegment(ref) {
+		return f.deletePart(ref)
+	}
 	path, err := f.path(ref)
 	if err != nil {
 		return err
@@ -149,7 +162,7 @@ func (f *Folder) Delete(_ context.Context, ref core.Ref) error {
 }
 
 // Old lists the tenant's blobs last written before a time, those among them that a
-// killed Put left half written.
+// killed Put left half written. Of what lies in a segment it names the segment alone.
 func (f *Folder) Old(ctx context.Context, tenant core.TenantID, before time.Time, each func(core.Ref) error) error {
 	root := filepath.Join(f.root, string(tenant))
 	err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
@@ -170,7 +183,7 @@ func (f *Folder) Old(ctx context.Context, tenant core.TenantID, before time.Time
 		if err != nil {
 			return err
 		}
-		return each(core.Ref(filepath.ToSlash(rel)))
+		return each(refOf(rel))
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -74,15 +74,24 @@ func (s *Store) Blobs(ctx context.Context, tenant core.TenantID) ([]ledger.Blob,
 	return out, nil
 }
 
-// Unnamed returns those of refs that no row names.
+// Unnamed returns those of refs that no row names. A segment is named by every row that
+// names a body in it.
 func (s *Store) Unnamed(ctx context.Context, tenant core.TenantID, refs []core.Ref) ([]core.Ref, error) {
 	var out []core.Ref
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
+			WITH segment AS (
+			  SELECT DISTINCT split_part(ref, '/', 1) || '/' || split_part(ref, '/', 2) AS ref
+			  FROM (SELECT ref FROM deposit_body WHERE tenant_id = $1
+			        UNION ALL SELECT ref FROM piece WHERE tenant_id = $1
+			        UNION ALL SELECT ref FROM artifact WHERE tenant_id = $1) named
+			  WHERE starts_with(ref, $3) AND EXISTS (SELECT 1 FROM unnest($2::text[]) r WHERE starts_with(r, $3))
+			)
 			SELECT r FROM unnest($2::text[]) r
 			WHERE NOT EXISTS (SELECT 1 FROM deposit_body WHERE tenant_id = $1 AND ref = r)
 			  AND NOT EXISTS (SELECT 1 FROM piece WHERE tenant_id = $1 AND ref = r)
-			  AND NOT EXISTS (SELECT 1 FROM artifact WHERE tenant_id = $1 AND ref = r)`, tenant, refs)
+			  AND NOT EXISTS (SELECT 1 FROM artifact WHERE tenant_id = $1 AND ref = r)
+			  AND NOT EXISTS (SELECT 1 FROM segment WHERE segment.ref = r)`, tenant, refs, core.InSegment)
 		if err != nil {
 			return err
 		}

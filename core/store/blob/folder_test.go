@@ -161,11 +161,11 @@ func TestREL03_FolderWithWriteFailing(t *testing.T) {
 		t.Fatal(err)
 	}
 	small := limit
-	small.Cur = 100_000
+	small.Cur = 8_000_000 // the whole process has it, and the test binary keeps a log of its own
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &small); err != nil {
 		t.Fatal(err)
 	}
-	ref, err := f.Put(t.Context(), oneTenant, oneObject, writer(noise(150_000)))
+	ref, err := f.Put(t.Context(), oneTenant, oneObject, writer(noise(10_000_000)))
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +175,7 @@ func TestREL03_FolderWithWriteFailing(t *testing.T) {
 	if left := files(t, root); len(left) != 0 {
 		t.Errorf("left %v", left)
 	}
-	if _, err := f.Put(t.Context(), oneTenant, oneObject, writer(noise(150_000))); err != nil {
+	if _, err := f.Put(t.Context(), oneTenant, oneObject, writer(noise(10_000_000))); err != nil {
 		t.Errorf("with room again: %v", err)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
+	"vaguemestre/core/mailbox"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
@@ -80,7 +81,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (_ *process, err e
 	}()
 	for _, step := range []func(context.Context) error{
 		p.takeHome, p.openDatabase, p.openRedis, p.openBlobs, p.openKeys,
-		p.buildKeeper, p.buildSMTP, p.buildWorker, p.buildScheduler, p.buildControl,
+		p.buildKeeper, p.buildSMTP, p.buildIMAP, p.buildWorker, p.buildScheduler, p.buildControl,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -174,6 +175,19 @@ func (p *process) openKeys(context.Context) error {
 	}
 	p.index = vault.NewIndex(secret)
 	return nil
+}
+
+// secrets opens the towns' secrets as far as the store's role may.
+func (p *process) secrets(s *postgres.Store) (*tenant.Secrets, error) {
+	path := p.cfg.SecretsKeyFile
+	if path == "" {
+		path = p.home.Secrets()
+	}
+	key, err := keyfile.Secret(path, 32)
+	if err != nil {
+		return nil, err
+	}
+	return tenant.NewSecrets(s, key, p.now)
 }
 
 // store opens the database under one role.
@@ -292,9 +306,15 @@ func (p *process) buildControl(ctx context.Context) error {
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
 	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
+	secrets, err := p.secrets(s)
+	if err != nil {
+		return err
+	}
 	p.jobs = control.Jobs{
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
+		Secrets:   secrets,
+		Mailboxes: mailbox.New(s, p.cfg.development(), p.now),
 		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
 		Senders:   senders,
 		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
@@ -304,7 +324,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
-		Development:   p.cfg.DatabaseURL == "",
+		Development:   p.cfg.development(),
 		Demonstration: p.demonstration,
 	}
 	if p.control, err = control.Listen(p.home.Socket(), p.jobs, p.log); err != nil {

@@ -32,6 +32,9 @@ type Args struct {
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
 	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Secret   []byte            `json:"secret,omitempty"`
+	Mailbox  string            `json:"mailbox,omitempty"` // id
+	Enabled  *bool             `json:"enabled,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -39,6 +42,14 @@ func (s *Server) commands() map[string]command {
 		"tenant/add":             s.tenantAdd,
 		"tenant/list":            s.tenantList,
 		"tenant/set":             s.tenantSet,
+		"tenant/secret/set":      s.secretSet,
+		"tenant/secret/list":     s.secretList,
+		"tenant/secret/forget":   s.secretForget,
+		"mailbox/add":            s.mailboxAdd,
+		"mailbox/list":           s.mailboxList,
+		"mailbox/set":            s.mailboxSet,
+		"mailbox/test":           s.mailboxTest,
+		"mailbox/remove":         s.mailboxRemove,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,

@@ -29,6 +29,8 @@ const (
 	RoleWorker    Role = "worker"
 	RoleScheduler Role = "scheduler"
 	RoleKeeper    Role = "keeper"
+	RoleIMAP      Role = "imap"
+	RoleMailer    Role = "mailer"
 )
 
 // Store serves the jobs under one process role.

@@ -76,6 +76,7 @@ type Type struct {
 	Vault       Keeping    `yaml:"vault,omitempty"`
 	RequestCopy Keeping    `yaml:"request_copy,omitempty"`
 	Validation  Validation `yaml:"validation,omitempty"`
+	Attach      Attach     `yaml:"attach,omitempty"` // to the e-mail that hands it to a service
 
 	Signals Signals `yaml:"signals,omitempty"`
 	Reading Reading `yaml:"reading,omitempty"`
@@ -103,6 +104,32 @@ type Group struct {
 type Lookalike struct {
 	Label   string  `yaml:"label"`
 	Signals Signals `yaml:"signals"`
+}
+
+// Attach says whether a document may travel as a file in an e-mail to a service of the
+// town, or is reached there by a link alone.
+type Attach string
+
+// How a document may travel. What is left out has the default: encrypted for a sensitive
+// type, always for any other.
+const (
+	AttachAlways    Attach = "always"
+	AttachEncrypted Attach = "encrypted" // when the message is encrypted to the service
+	AttachNever     Attach = "never"
+)
+
+// MayAttach reports whether a document of this type may be a file of a message that is
+// encrypted to who receives it, or is not.
+func (t Type) MayAttach(encrypted bool) bool {
+	switch t.Attach {
+	case AttachAlways:
+		return true
+	case AttachEncrypted:
+		return encrypted
+	case "":
+		return encrypted || !t.Sensitive
+	}
+	return false
 }
 
 // Policy says who must look at a document before it counts.

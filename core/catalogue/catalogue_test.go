@@ -125,3 +125,28 @@ func TestAccepts(t *testing.T) {
 		t.Error("kinds named bind; none named accepts all")
 	}
 }
+
+// Health data and judgments travel as files in encrypted messages alone, unless the town
+// says otherwise; a value nobody knows lets nothing travel.
+func TestSEC53_MayAttach(t *testing.T) {
+	for _, c := range []struct {
+		typ              Type
+		plain, encrypted bool
+	}{
+		{Type{}, true, true},
+		{Type{Sensitive: true}, false, true},
+		{Type{Attach: AttachAlways}, true, true},
+		{Type{Attach: AttachEncrypted}, false, true},
+		{Type{Attach: AttachNever}, false, false},
+		{Type{Attach: "perhaps"}, false, false},
+	} {
+		if p, e := c.typ.MayAttach(false), c.typ.MayAttach(true); p != c.plain || e != c.encrypted {
+			t.Errorf("%+v: %v, encrypted %v", c.typ, p, e)
+		}
+	}
+	for _, typ := range Default().Types() {
+		if typ.Sensitive && typ.MayAttach(false) {
+			t.Errorf("%s travels in the clear", typ.Code)
+		}
+	}
+}

@@ -182,6 +182,7 @@ func (t Type) problems() []string {
 	for _, p := range []Policy{v.Home, v.Post, v.Phone, v.Counter, v.Certified} {
 		add(p != "" && p != ByAgent && p != ByNobody, "validation %q: want agent or none", p)
 	}
+	add(!slices.Contains([]Attach{"", AttachAlways, AttachEncrypted, AttachNever}, t.Attach), "attach %q: want always, encrypted or never", t.Attach)
 	out = append(out, t.Signals.problems()...)
 	return append(out, t.Reading.problems()...)
 }

@@ -45,7 +45,7 @@ func Link(a core.Access, at time.Time, seq int64, prev []byte) Entry {
 	}
 	e := Entry{
 		Tenant: a.Tenant, Chain: Chain(a, at), Seq: seq + 1, At: at,
-		Actor: a.Actor, Act: a.Act, Purpose: a.Purpose, Object: a.Object, Prev: prev,
+		Actor: a.Actor, Act: a.Act, Purpose: a.Purpose, Object: a.Object, Sealed: a.Sealed, Prev: prev,
 	}
 	e.Hash = e.sum()
 	return e

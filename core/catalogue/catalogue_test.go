@@ -126,27 +126,28 @@ func TestAccepts(t *testing.T) {
 	}
 }
 
-// Health data and judgments travel as files in encrypted messages alone, unless the town
-// says otherwise; a value nobody knows lets nothing travel.
-func TestSEC53_MayAttach(t *testing.T) {
+// Health data and judgments go as files of encrypted messages alone, unless the town says
+// otherwise; a value nobody knows lets no file go.
+func TestSEC53_HowATypeMayGo(t *testing.T) {
 	for _, c := range []struct {
-		typ              Type
-		plain, encrypted bool
+		typ                      Type
+		plain, encrypted, leaves bool
 	}{
-		{Type{}, true, true},
-		{Type{Sensitive: true}, false, true},
-		{Type{Attach: AttachAlways}, true, true},
-		{Type{Attach: AttachEncrypted}, false, true},
-		{Type{Attach: AttachNever}, false, false},
-		{Type{Attach: "perhaps"}, false, false},
+		{Type{}, true, true, true},
+		{Type{Sensitive: true}, false, true, true},
+		{Type{Dispatch: DispatchFile}, true, true, true},
+		{Type{Dispatch: DispatchEncrypted}, false, true, true},
+		{Type{Dispatch: DispatchLink}, false, false, true},
+		{Type{Dispatch: DispatchNone}, false, false, false},
+		{Type{Dispatch: "perhaps"}, false, false, true},
 	} {
-		if p, e := c.typ.MayAttach(false), c.typ.MayAttach(true); p != c.plain || e != c.encrypted {
-			t.Errorf("%+v: %v, encrypted %v", c.typ, p, e)
+		if p, e, g := c.typ.MayAttach(false), c.typ.MayAttach(true), c.typ.MayGo(); p != c.plain || e != c.encrypted || g != c.leaves {
+			t.Errorf("%+v: %v, encrypted %v, at all %v", c.typ, p, e, g)
 		}
 	}
 	for _, typ := range Default().Types() {
 		if typ.Sensitive && typ.MayAttach(false) {
-			t.Errorf("%s travels in the clear", typ.Code)
+			t.Errorf("%s goes in the clear", typ.Code)
 		}
 	}
 }

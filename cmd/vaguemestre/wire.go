@@ -176,6 +176,19 @@ func (p *process) openKeys(context.Context) error {
 	return nil
 }
 
+// secrets opens the towns' secrets as far as the store's role may.
+func (p *process) secrets(s *postgres.Store) (*tenant.Secrets, error) {
+	path := p.cfg.SecretsKeyFile
+	if path == "" {
+		path = p.home.Secrets()
+	}
+	key, err := keyfile.Secret(path, 32)
+	if err != nil {
+		return nil, err
+	}
+	return tenant.NewSecrets(s, key, p.now)
+}
+
 // store opens the database under one role.
 func (p *process) store(ctx context.Context, role postgres.Role, conns int) (*postgres.Store, error) {
 	s, err := postgres.Open(ctx, p.databaseURL, role, int32(conns), p.now)
@@ -292,9 +305,14 @@ func (p *process) buildControl(ctx context.Context) error {
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
 	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
+	secrets, err := p.secrets(s)
+	if err != nil {
+		return err
+	}
 	p.jobs = control.Jobs{
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
+		Secrets:   secrets,
 		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
 		Senders:   senders,
 		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),

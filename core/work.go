@@ -46,5 +46,4 @@ type Access struct {
 	Purpose string
 	Object  string // id of what is opened, if one
 	Lease   *Lease // workers prove they still hold the row
-	Sealed  []byte // what else the entry says of persons, in a box of the vault (SEC-33)
 }

@@ -84,15 +84,15 @@ func usable(s core.DocumentState) bool {
 func Fit(d core.Document, today core.Date) *core.Refusal {
 	switch {
 	case d.State == core.DocumentToConfirm:
-		return &core.Refusal{Code: "to_confirm", Reason: "Le document attend la confirmation de l’usager : tant qu’il n’a pas dit oui, il ne peut être transmis."}
+		return &core.Refusal{Code: "to_confirm", Reason: "Le document attend la confirmation de l’usager : tant qu’il n’a pas dit oui, il ne peut être transmis."}
 	case d.State == core.DocumentRejected:
-		return &core.Refusal{Code: "rejected", Reason: "Le document a été rejeté : il ne peut être transmis."}
+		return &core.Refusal{Code: "rejected", Reason: "Le document a été rejeté : il ne peut être transmis."}
 	case d.Standing == core.StandingExpired, !d.ValidUntil.IsZero() && d.ValidUntil.Before(today):
-		return &core.Refusal{Code: "expired", Reason: "Le document n’est plus valable : demandez-en un plus récent à l’usager."}
+		return &core.Refusal{Code: "expired", Reason: "Le document n’est plus valable : demandez-en un plus récent à l’usager."}
 	case d.Standing != core.StandingCurrent:
-		return &core.Refusal{Code: "not_current", Reason: "Le document a été remplacé, supprimé ou n’a pas été conservé : il ne peut être transmis."}
+		return &core.Refusal{Code: "not_current", Reason: "Le document a été remplacé, supprimé ou n’a pas été conservé : il ne peut être transmis."}
 	case len(d.Parts) == 0 || slices.ContainsFunc(d.Parts, func(p core.PiecePages) bool { return p.First > 0 }):
-		return &core.Refusal{Code: "part_of_file", Reason: "Le document n’est qu’une partie d’un fichier qui en contient d’autres : il ne peut être transmis seul."}
+		return &core.Refusal{Code: "part_of_file", Reason: "Le document n’est qu’une partie d’un fichier qui en contient d’autres : il ne peut être transmis seul."}
 	}
 	return nil
 }
@@ -178,13 +178,13 @@ func (d Dispatch) State() State {
 	return Delivered
 }
 
-// Purpose is what the journal says of every opening that a dispatch needs.
+// journaled is what the journal says of every act that a dispatch needs.
 func (d Dispatch) journaled() string { return "dispatch:" + string(d.ID) + ":" + d.Service.Code }
 
 // Disclosure is the journal's entry of a document handed to a service. It is written
-// before anything of the document is opened.
-func (d Dispatch) Disclosure(document core.DocumentID, sealed []byte) core.Access {
-	who := core.Access{Tenant: d.Tenant, Vault: d.Vault, Actor: "rule", Act: "disclose", Purpose: d.journaled(), Object: string(document), Sealed: sealed}
+// before anything of the document is opened, and with d.Sealed when there is any.
+func (d Dispatch) Disclosure(document core.DocumentID) core.Access {
+	who := core.Access{Tenant: d.Tenant, Vault: d.Vault, Actor: "rule", Act: "disclose", Purpose: d.journaled(), Object: string(document)}
 	if d.Agent != "" {
 		who.Actor = "agent:" + string(d.Agent)
 	}

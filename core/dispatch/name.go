@@ -133,14 +133,23 @@ func inName(s string) string { return strings.Trim(clean(s), " ._-") }
 // clean makes s one line of a path element: NFC, no character that is not seen or that
 // turns the order of reading, none that a system gives a meaning to.
 func clean(s string) string {
+	return seen(strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || strings.ContainsRune(`/\:*?"<>|`, r) || unicode.Is(lookalikes, r) {
+			return '-'
+		}
+		return r
+	}, norm.NFC.String(s)))
+}
+
+// seen makes s one line of characters that are seen, spaces between them: none turns the
+// order of reading or ends the line.
+func seen(s string) string {
 	var b strings.Builder
 	space := false
-	for _, r := range norm.NFC.String(strings.ToValidUTF8(s, "\uFFFD")) {
+	for _, r := range norm.NFC.String(s) {
 		switch {
 		case unicode.IsSpace(r):
 			r = ' '
-		case r == utf8.RuneError, strings.ContainsRune(`/\:*?"<>|`, r), unicode.Is(lookalikes, r):
-			r = '-'
 		case !unicode.IsGraphic(r), unicode.Is(unseen, r):
 			continue
 		}

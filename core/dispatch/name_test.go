@@ -17,7 +17,7 @@ func naming(f func(*Naming)) Naming {
 	return n
 }
 
-func template(t testing.TB, s string) Template {
+func parsed(t testing.TB, s string) Template {
 	t.Helper()
 	tpl, err := ParseTemplate(s)
 	if err != nil {
@@ -46,7 +46,7 @@ func TestNames(t *testing.T) {
 	} {
 		var tpl Template
 		if c.template != "" {
-			tpl = template(t, c.template)
+			tpl = parsed(t, c.template)
 		}
 		if got := tpl.Name(naming(c.change), c.ascii); got != c.want {
 			t.Errorf("%q (ascii %v): %q, want %q", c.template, c.ascii, got, c.want)
@@ -87,14 +87,14 @@ func TestSEC66_HostileNames(t *testing.T) {
 		{"=cmd|'/c calc'!A1", "=cmd-'-c calc'!A1.pdf"},
 		{"$(reboot)`id`", "$(reboot)`id`.pdf"}, // a name is no command; quoting is the shell's user's business
 	} {
-		got := template(t, "{holder}").Name(naming(func(n *Naming) { n.Holder = c.holder }), false)
+		got := parsed(t, "{holder}").Name(naming(func(n *Naming) { n.Holder = c.holder }), false)
 		if collapse(got) != collapse(c.want) {
 			t.Errorf("%q: %q, want %q", c.holder, got, c.want)
 		}
 		harmless(t, got, ".pdf")
 	}
 	for _, long := range []string{strings.Repeat("a", 4096), strings.Repeat("é", 4096), strings.Repeat("e\u0301", 2048), "x" + strings.Repeat("\u0301", 4096), strings.Repeat("👨‍👩‍👧", 500)} {
-		harmless(t, template(t, "{holder}{holder}{holder}{holder}").Name(naming(func(n *Naming) { n.Holder = long }), false), ".pdf")
+		harmless(t, parsed(t, "{holder}{holder}{holder}{holder}").Name(naming(func(n *Naming) { n.Holder = long }), false), ".pdf")
 	}
 }
 
@@ -156,12 +156,12 @@ func FuzzName(f *testing.F) {
 	f.Add("-{holder}", "\u0301\u0301", "\xff", true)
 	f.Add("{holder}.{type}", "nul", strings.Repeat("é", 300), false)
 	f.Fuzz(func(t *testing.T, tpl, holder, label string, ascii bool) {
-		parsed, err := ParseTemplate(tpl)
+		made, err := ParseTemplate(tpl)
 		if err != nil {
 			return
 		}
 		n := naming(func(n *Naming) { n.Holder, n.Type = holder, label })
-		got := parsed.Name(n, ascii)
+		got := made.Name(n, ascii)
 		harmless(t, got, ".pdf")
 		if ascii && strings.IndexFunc(got, func(r rune) bool { return r >= utf8.RuneSelf }) >= 0 {
 			t.Errorf("%q is not ASCII", got)

@@ -21,6 +21,7 @@ import (
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
+	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
@@ -234,10 +235,11 @@ func (p *process) buildWorker(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
 	whose := attribution.New(s, p.index)
-	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
+	notices := notice.New(s, p.index, p.now)
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -304,7 +306,8 @@ func (p *process) buildControl(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
-	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
+	notices := notice.New(s, p.index, p.now)
+	senders := citizen.NewSenders(s, p.keeper, notices, links, p.index, p.now)
 	secrets, err := p.secrets(s)
 	if err != nil {
 		return err
@@ -313,9 +316,9 @@ func (p *process) buildControl(ctx context.Context) error {
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
 		Secrets:   secrets,
-		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
+		Citizens:  citizen.New(s, p.keeper, notices, p.index, p.now),
 		Senders:   senders,
-		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
+		Desk:      attribution.NewDesk(s, p.keeper, blobs, notices, p.index, p.bell, p.now, p.log),
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
 		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,

@@ -79,6 +79,7 @@ func (w *town) enrol() core.Address {
 	w.must(w.http.AddCitizen(w.t.Context(), citizen.Enrolment{
 		Tenant: w.tenant, ID: a.Vault, Identity: []byte("sealed"), VaultKey: []byte("wrapped"), Consent: citizen.ConsentVersion, Created: time.Now(),
 		Address: citizen.Address{ID: a.ID, Hash: sum(string(a.ID)), Sealed: []byte("sealed"), Created: time.Now()},
+		Contact: citizen.Sender{ID: core.NewID[core.SenderID](), Hash: sum(string(a.Vault)), Sealed: []byte("sealed"), How: citizen.ByLink, Created: time.Now()},
 		Alike:   []citizen.Likeness{{Kind: citizen.LikeName, Hash: sum("zoe durand")}},
 	}))
 	return a

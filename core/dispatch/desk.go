@@ -158,19 +158,12 @@ func (d *Desk) prepare(ctx context.Context, s Selection) (Dispatch, error) {
 		return Dispatch{}, err
 	}
 	out := Dispatch{Tenant: s.Tenant, Vault: s.Vault, ID: core.NewID[ID](), Service: service, Agent: s.Agent, Sending: 1,
-		Created: d.now().UTC().Truncate(time.Microsecond), Parts: Plan(service, in)}
+		Created: d.now().UTC().Truncate(time.Microsecond)}
 	if out.Sealed, err = d.keys.Box(ctx, s.Tenant, s.Vault, plain); err != nil {
 		return Dispatch{}, fmt.Errorf("seal purpose: %w", err)
 	}
-	out.stamp()
+	out.Lay(in)
 	return out, nil
-}
-
-// stamp numbers and dates the parts of a sending.
-func (d *Dispatch) stamp() {
-	for i := range d.Parts {
-		d.Parts[i].Sending, d.Parts[i].Created = d.Sending, d.Created
-	}
 }
 
 // candidates are the documents as they may go to the service now. What is not fit is
@@ -262,8 +255,8 @@ func (d *Desk) Resend(ctx context.Context, who core.Access, id ID) (Dispatch, er
 		return Dispatch{}, err
 	}
 	next := old
-	next.Sending, next.Created, next.Parts = old.Sending+1, d.now().UTC().Truncate(time.Microsecond), Plan(old.Service, in)
-	next.stamp()
+	next.Sending, next.Created = old.Sending+1, d.now().UTC().Truncate(time.Microsecond)
+	next.Lay(in)
 	who.Vault, who.Act, who.Object = old.Vault, "resend_dispatch", string(id)
 	if err := d.store.AddSending(ctx, who, next); err != nil {
 		return Dispatch{}, err

@@ -43,6 +43,14 @@ func Plan(s Service, in []Candidate) []Part {
 	return parts
 }
 
+// Lay puts documents in the place of the parts, as those of the dispatch's sending.
+func (d *Dispatch) Lay(in []Candidate) {
+	d.Parts = Plan(d.Service, in)
+	for i := range d.Parts {
+		d.Parts[i].Sending, d.Parts[i].Created = d.Sending, d.Created
+	}
+}
+
 // weight is what a document adds to a message as it is sent.
 func weight(files []int64, encrypts, link bool) int64 {
 	total := int64(documentBytes)

@@ -89,7 +89,7 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 		if err := record(ctx, tx, who, s.now()); err != nil {
 			return err
 		}
-		if orphans, err = unmake(ctx, tx, who.Tenant, who.Vault, id); err != nil {
+		if orphans, err = unmake(ctx, tx, who.Tenant, who.Vault, id, s.now()); err != nil {
 			return err
 		}
 		if err := silence(ctx, tx, who.Tenant, who.Vault, id, s.now()); err != nil {
@@ -107,7 +107,8 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 
 // unmake deletes the pieces of a deposit and the documents that nothing else makes. A
 // document whose content came by another deposit too keeps that deposit's piece.
-func unmake(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DepositID) ([]core.Ref, error) {
+// Letters that wait to take one of them to a service do not go.
+func unmake(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DepositID, at time.Time) ([]core.Ref, error) {
 	_, err := tx.Exec(ctx, `
 		UPDATE version_part v SET piece_id = (
 		  SELECT o.id FROM piece o WHERE o.tenant_id = $1 AND o.citizen_id = $2 AND o.document_id = v.document_id AND o.deposit_id <> $3 AND o.state = 'filed'
@@ -127,6 +128,9 @@ func unmake(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.Cit
 	}
 	gone, err := pgx.CollectRows(rows, pgx.RowTo[core.DocumentID])
 	if err != nil {
+		return nil, err
+	}
+	if err := recallDocuments(ctx, tx, tenant, vault, gone, at); err != nil {
 		return nil, err
 	}
 	batch := &pgx.Batch{}

@@ -78,8 +78,8 @@ func (s *Store) documents(ctx context.Context, tenant core.TenantID, vault core.
 	return docs, nil
 }
 
-// MoveDocument changes a document's state from one to another and journals it, in one
-// transaction; core.ErrNotFound when the document does not stand in the first state.
+// MoveDocument changes a document's state from one to another and journals it, and sends
+// it where the rules of services say, in one transaction; core.ErrNotFound when the document does not stand in the first state.
 func (s *Store) MoveDocument(ctx context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error {
 	err := s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `UPDATE document SET state = $5 WHERE tenant_id = $1 AND citizen_id = $2 AND id = $3 AND state = $4 AND standing <> 'deleted'`,
@@ -90,7 +90,10 @@ func (s *Store) MoveDocument(ctx context.Context, who core.Access, id core.Docum
 		if tag.RowsAffected() == 0 {
 			return core.ErrNotFound
 		}
-		return record(ctx, tx, who, s.now())
+		if err := record(ctx, tx, who, s.now()); err != nil {
+			return err
+		}
+		return obey(ctx, tx, who.Tenant, who.Vault, id, from, to, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("move document %s: %w", id, err)

@@ -12,6 +12,7 @@ import (
 
 	"vaguemestre/core"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/link"
@@ -31,6 +32,7 @@ type town struct {
 	t       testing.TB
 	d       *pgtest.Database
 	tenant  core.TenantID
+	agent   core.AgentID
 	address core.Address
 
 	http, smtp, worker *postgres.Store
@@ -39,7 +41,7 @@ type town struct {
 func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	t.Helper()
 	ctx := t.Context()
-	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](),
+	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](), agent: core.NewID[core.AgentID](),
 		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker)}
 	settings := tenant.Defaults()
 	settings.DepositDomain = code + ".test"
@@ -48,7 +50,7 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 		IntakePublic: []byte("public"), IntakeWrapped: []byte("wrapped"), Created: time.Now(),
 		Generic: &tenant.Generic{ID: core.NewID[core.AddressID](), Hash: sum("depot@" + code)},
 	}))
-	w.must(w.http.AddAgent(ctx, w.tenant, core.NewID[core.AgentID](), []byte("sealed"), time.Now()))
+	w.must(w.http.AddAgent(ctx, w.tenant, w.agent, []byte("sealed"), time.Now()))
 	w.address = w.enrol()
 	return w
 }
@@ -64,6 +66,30 @@ func (w *town) know() {
 		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
 	w.must(w.http.PutSecret(ctx, w.tenant, tenant.SecretRelay, []byte("sealed"), time.Now()))
 	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
+}
+
+// send has a rule send a document that waited to be confirmed to a service with an agent.
+func (w *town) send(id core.DocumentID) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	service := w.service("etat-civil")
+	w.must(w.http.SetRule(ctx, w.tenant, dispatch.Rule{Service: service.ID, Type: "rib", Moment: dispatch.WhenFiled, Purpose: "Prélèvement", Created: time.Now()}))
+	w.must(w.http.AddServiceAgent(ctx, w.tenant, service.ID, w.agent, time.Now()))
+	w.must(w.http.MoveDocument(ctx, w.who("confirm"), id, core.DocumentToConfirm, core.DocumentToValidate))
+}
+
+// who is somebody at work in the vault.
+func (w *town) who(act string) core.Access {
+	return core.Access{Tenant: w.tenant, Vault: w.address.Vault, Actor: "test", Act: act}
+}
+
+// service adds a service with its mailbox.
+func (w *town) service(code string) dispatch.Service {
+	w.t.Helper()
+	v := dispatch.Service{Tenant: w.tenant, ID: core.NewID[dispatch.ServiceID](), Code: code, Name: "Service " + code, Mailbox: code + "@ville.test", Language: "fr",
+		MaxBytes: dispatch.DefaultMaxBytes, Template: dispatch.DefaultTemplate, Created: time.Now().UTC().Truncate(time.Microsecond)}
+	w.must(w.http.AddService(w.t.Context(), v))
+	return v
 }
 
 // letter orders a receipt, due now and counted once a day at most five times.

@@ -96,8 +96,8 @@ func (s *Store) Amend(ctx context.Context, lease core.Lease, change func(*core.P
 	return nil
 }
 
-// File commits a document and the state of its piece, with the journal's entry, in
-// one transaction (REL-09). Content that stands in the vault already becomes no second
+// File commits a document and the state of its piece, with the journal's entry and what
+// the rules of services send on, in one transaction (REL-09). Content that stands in the vault already becomes no second
 // document: the piece joins the one that is there.
 func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (core.DocumentID, error) {
 	d := f.Document
@@ -117,7 +117,9 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 		case err == nil:
 			d.ID = there
 		case one(err) == core.ErrNotFound:
-			err = insertDocument(ctx, tx, f)
+			if err = insertDocument(ctx, tx, f); err == nil {
+				err = obey(ctx, tx, d.Tenant, d.Vault, d.ID, "", d.State, s.now())
+			}
 		}
 		if err != nil {
 			return err

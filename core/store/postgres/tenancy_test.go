@@ -362,8 +362,8 @@ func TestSEC06_KeysHoldTenantAndVault(t *testing.T) {
 func twoTowns(t *testing.T, d *pgtest.Database) (a, b core.TenantID) {
 	t.Helper()
 	one, two := newTown(t, d, "a"), newTown(t, d, "b")
-	one.file("1")
-	two.file("1")
+	one.send(one.file("1"))
+	two.send(two.file("1"))
 	one.know()
 	two.know()
 	return one.tenant, two.tenant

@@ -116,7 +116,7 @@ func newVault(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/list", a, showDocument) }}
 	var output string
 	get := &cobra.Command{Use: "get", Short: "Write a document's original, byte for byte, to stdout or a file", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, a, output) }}
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, "vault/get", a, output) }}
 	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
 	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to what arrived unproven: a document, or all that a deposit brought", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -144,17 +144,17 @@ func newVault(c *client) *cobra.Command {
 }
 
 // get writes to a file only once the whole has arrived.
-func (c *client) get(cmd *cobra.Command, a control.Args, output string) error {
+func (c *client) get(cmd *cobra.Command, name string, a control.Args, output string) error {
 	running := control.Dial(socketOf(c.home))
 	if output == "" {
-		return running.Get(cmd.Context(), a, cmd.OutOrStdout())
+		return running.Get(cmd.Context(), name, a, cmd.OutOrStdout())
 	}
 	f, err := os.CreateTemp(filepath.Dir(output), ".vaguemestre-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	err = running.Get(cmd.Context(), a, f)
+	err = running.Get(cmd.Context(), name, a, f)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

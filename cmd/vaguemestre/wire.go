@@ -17,6 +17,7 @@ import (
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
@@ -312,6 +313,7 @@ func (p *process) buildControl(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	reader := vault.NewReader(s, p.keeper, blobs)
 	p.jobs = control.Jobs{
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
@@ -320,7 +322,9 @@ func (p *process) buildControl(ctx context.Context) error {
 		Senders:   senders,
 		Desk:      attribution.NewDesk(s, p.keeper, blobs, notices, p.index, p.bell, p.now, p.log),
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
-		Vault:     vault.NewReader(s, p.keeper, blobs),
+		Directory: dispatch.NewDirectory(s, p.now),
+		Dispatch:  dispatch.NewDesk(s, p.keeper, reader, links, p.now),
+		Vault:     reader,
 		Filer:     filer,
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may

@@ -32,7 +32,15 @@ type Args struct {
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
 	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
-	Secret   []byte            `json:"secret,omitempty"`
+
+	Service   string   `json:"service,omitempty"` // code
+	Type      string   `json:"type,omitempty"`    // of documents
+	When      string   `json:"when,omitempty"`    // a rule sends
+	Purpose   string   `json:"purpose,omitempty"`
+	Agent     string   `json:"agent,omitempty"` // id
+	Documents []string `json:"documents,omitempty"`
+	Dispatch  string   `json:"dispatch,omitempty"` // id
+	Secret    []byte   `json:"secret,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -58,6 +66,19 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"service/add":            s.serviceAdd,
+		"service/set":            s.serviceSet,
+		"service/list":           s.serviceList,
+		"service/remove":         s.serviceRemove,
+		"service/rule/add":       s.ruleAdd,
+		"service/rule/remove":    s.ruleRemove,
+		"service/agent/add":      s.serviceAgentAdd,
+		"service/agent/remove":   s.serviceAgentRemove,
+		"dispatch/send":          s.dispatchSend,
+		"dispatch/list":          s.dispatchList,
+		"dispatch/show":          s.aDispatch(s.dispatchShow),
+		"dispatch/resend":        s.aDispatch(s.jobs.Dispatch.Resend),
+		"dispatch/cancel":        s.aDispatch(s.jobs.Dispatch.Cancel),
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

@@ -18,6 +18,7 @@ import (
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/store/postgres"
@@ -34,6 +35,8 @@ type Jobs struct {
 	Senders     *citizen.Senders
 	Desk        *attribution.Desk
 	Confirmer   *attribution.Confirmer
+	Directory   *dispatch.Directory
+	Dispatch    *dispatch.Desk
 	Vault       *vault.Reader
 	Filer       *filing.Filer
 	Blobs       ledger.Shelves
@@ -77,6 +80,7 @@ func Listen(path string, jobs Jobs, log *slog.Logger) (*Server, error) {
 		mux.Handle("POST /"+name, s.handler(name, command))
 	}
 	mux.HandleFunc("POST /vault/get", s.vaultGet)
+	mux.HandleFunc("POST /dispatch/open", s.dispatchOpen)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	return s, nil
 }
@@ -175,13 +179,16 @@ func readArgs(r *http.Request) (Args, error) {
 // fail translates an error once, for the command line.
 func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	fault, status := &Fault{}, http.StatusUnprocessableEntity
+	var refusal *core.Refusal
 	switch {
 	case errors.As(err, &fault):
+	case errors.As(err, &refusal):
+		fault = &Fault{refusal.Code, refusal.Reason}
 	case errors.Is(err, core.ErrNotFound):
 		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender, secret or link"}, http.StatusNotFound
 	case errors.Is(err, core.ErrInvalid):
 		fault = &Fault{"usage", err.Error()}
-	case errors.Is(err, tenant.ErrCodeTaken):
+	case errors.Is(err, tenant.ErrCodeTaken), errors.Is(err, dispatch.ErrCodeTaken):
 		fault = &Fault{"code_taken", err.Error()}
 	case errors.Is(err, tenant.ErrAddressTaken):
 		fault = &Fault{"address_taken", tenant.ErrAddressTaken.Error()}
@@ -196,8 +203,7 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	_ = json.NewEncoder(w).Encode(fault)
 }
 
-// vaultGet streams one original. A stream that proves broken half-way aborts the
-// connection: the client never takes a part for the whole (REL-13).
+// vaultGet streams one original.
 func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
 	args, err := readArgs(r)
 	if err == nil {
@@ -217,11 +223,6 @@ func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, "vault/get", err)
 		return
 	}
-	defer body.Close()
-	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Filename", safeHeader(item.Opened.FileName))
-	if _, err := io.Copy(w, body); err != nil {
-		s.log.Error("document broke off while being read", "document", args.Document, "cause", core.Cause(err))
-		panic(http.ErrAbortHandler)
-	}
+	s.stream(w, item.ID, body)
 }

@@ -28,6 +28,7 @@ const (
 	RoleHTTP      Role = "http"
 	RoleWorker    Role = "worker"
 	RoleScheduler Role = "scheduler"
+	RoleMailer    Role = "mailer"
 	RoleKeeper    Role = "keeper"
 )
 

@@ -348,6 +348,8 @@ func TestSEC06_KeysHoldTenantAndVault(t *testing.T) {
 		"deposit_address_pkey without citizen_id",
 		"deposit_pkey without citizen_id",
 		"deposit_tenant_id_fingerprint_key without citizen_id", // the address, hence the vault, is in the keyed hash
+		"letter_once without citizen_id",
+		"letter_pkey without citizen_id",
 		"piece_pkey without citizen_id",
 		"piece_tenant_id_deposit_id_n_key without citizen_id",
 	}

@@ -1,0 +1,260 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"vaguemestre/core"
+)
+
+// PostLetters commits orders of one tenant. A letter that was ordered before is left as
+// it is.
+func (s *Store) PostLetters(ctx context.Context, tenant core.TenantID, orders ...core.LetterOrder) error {
+	err := s.tx(ctx, tenant, func(tx pgx.Tx) error { return postLetters(ctx, tx, orders, s.now()) })
+	if err != nil {
+		return fmt.Errorf("post letters: %w", err)
+	}
+	return nil
+}
+
+// postLetters writes orders in the transaction of what causes them.
+func postLetters(ctx context.Context, tx pgx.Tx, orders []core.LetterOrder, at time.Time) error {
+	for _, o := range orders {
+		tag, err := tx.Exec(ctx, `
+			INSERT INTO letter (tenant_id, id, kind, citizen_id, object_id, once, sealed, next_at, created_at)
+			VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $7, $8, $9)
+			ON CONFLICT (tenant_id, kind, object_id, once) DO NOTHING`,
+			o.Tenant, o.ID, o.Kind, string(o.Vault), o.Object, o.Once, o.Sealed, o.Due, at)
+		if err == nil && tag.RowsAffected() > 0 && o.Address != nil {
+			err = countLetter(ctx, tx, o, at)
+		}
+		if err != nil {
+			return fmt.Errorf("order %s: %w", o.Kind, err)
+		}
+	}
+	return nil
+}
+
+// countLetter counts a letter just ordered against its recipient's day, and cancels it
+// when it is one too many. Orders for one recipient wait for one another at the count.
+func countLetter(ctx context.Context, tx pgx.Tx, o core.LetterOrder, at time.Time) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO letter_count (tenant_id, keyed_hash, n, day) SELECT $1, $2, 1, $4 WHERE $3 > 0
+		ON CONFLICT (tenant_id, keyed_hash) DO UPDATE SET n = letter_count.n + 1 WHERE letter_count.n < $3`,
+		o.Tenant, o.Address, o.Limit, at.UTC().Format(time.DateOnly))
+	if err != nil || tag.RowsAffected() > 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, `UPDATE letter SET state = 'cancelled', code = 'daily_cap', settled_at = $3 WHERE tenant_id = $1 AND id = $2`, o.Tenant, o.ID, at)
+	return err
+}
+
+// ClaimLetters counts an attempt at up to n letters that are due and leases them for ttl,
+// before any work is done. Tenants take turns: one with ten thousand letters due leaves
+// the others their share. What nobody else claims goes to whoever has more.
+func (s *Store) ClaimLetters(ctx context.Context, n int, ttl time.Duration) ([]core.LetterLease, error) {
+	tenants, err := s.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rand.Shuffle(len(tenants), func(i, j int) { tenants[i], tenants[j] = tenants[j], tenants[i] })
+	var out []core.LetterLease
+	for len(tenants) > 0 && len(out) < n {
+		var more []core.TenantID // that used their share up
+		for i, t := range tenants {
+			share := (n - len(out) + len(tenants) - i - 1) / (len(tenants) - i)
+			if share == 0 {
+				break
+			}
+			got, err := s.claimLetters(ctx, t, share, ttl)
+			if err != nil {
+				return out, fmt.Errorf("claim letters: %w", err)
+			}
+			out = append(out, got...)
+			if len(got) == share {
+				more = append(more, t)
+			}
+		}
+		tenants = more
+	}
+	return out, nil
+}
+
+func (s *Store) claimLetters(ctx context.Context, tenant core.TenantID, n int, ttl time.Duration) (out []core.LetterLease, err error) {
+	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			UPDATE letter SET attempts = attempts + 1, lease_token = lease_token + 1, lease_until = clock_timestamp() + $4::interval,
+			       first_at = coalesce(first_at, $3)
+			WHERE tenant_id = $1 AND id IN (
+			  SELECT id FROM letter WHERE tenant_id = $1 AND state = 'waiting' AND next_at <= $3
+			    AND (lease_until IS NULL OR lease_until <= clock_timestamp())
+			  ORDER BY next_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
+			RETURNING id, kind, coalesce(citizen_id::text,''), object_id, once, next_at, sealed, attempts, lease_token, lease_until, first_at`,
+			tenant, n, s.now(), ttl)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (core.LetterLease, error) {
+			l := core.LetterLease{LetterOrder: core.LetterOrder{Tenant: tenant}}
+			return l, r.Scan(&l.ID, &l.Kind, &l.Vault, &l.Object, &l.Once, &l.Due, &l.Sealed, &l.Attempt, &l.Token, &l.Until, &l.First)
+		})
+		return err
+	})
+	return out, err
+}
+
+// RenewLetter prolongs a lease that still holds; core.ErrStale when it does not.
+func (s *Store) RenewLetter(ctx context.Context, l core.LetterLease, ttl time.Duration) error {
+	return s.settleLetter(ctx, l, `lease_until = clock_timestamp() + $4::interval`, ttl)
+}
+
+// SettleLetter writes how an attempt ended and gives the lease back; core.ErrStale when
+// the lease has passed on, and then nothing was written.
+func (s *Store) SettleLetter(ctx context.Context, l core.LetterLease, o core.LetterOutcome) error {
+	return s.settleLetter(ctx, l, `state = $4, code = nullif($5,''), status = nullif($6,''), lease_until = NULL,
+		next_at = CASE WHEN $4 = 'waiting' THEN $7::timestamptz + $8::interval ELSE next_at END,
+		settled_at = CASE WHEN $4 = 'waiting' THEN NULL ELSE $7::timestamptz END`,
+		string(o.State), o.Code, o.Status, s.now(), o.RetryIn)
+}
+
+func (s *Store) settleLetter(ctx context.Context, l core.LetterLease, set string, args ...any) error {
+	err := s.tx(ctx, l.Tenant, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE letter SET `+set+`
+			WHERE tenant_id = $1 AND id = $2 AND lease_token = $3 AND lease_until > clock_timestamp() AND state = 'waiting'`,
+			append([]any{l.Tenant, l.ID, l.Token}, args...)...)
+		if err == nil && tag.RowsAffected() == 0 {
+			err = core.ErrStale
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("settle letter %s: %w", l.ID, err)
+	}
+	return nil
+}
+
+// LetterStatus notes what the recipient's server said of a letter that was sent:
+// delivered, delayed or bounced. What is known to be lost stays so. core.ErrNotFound for
+// a letter that is not there or was never sent.
+func (s *Store) LetterStatus(ctx context.Context, tenant core.TenantID, id core.LetterID, o core.LetterOutcome) error {
+	err := s.tx(ctx, tenant, func(tx pgx.Tx) error { return letterStatus(ctx, tx, tenant, id, o, s.now()) })
+	if err != nil {
+		return fmt.Errorf("status of letter %s: %w", id, err)
+	}
+	return nil
+}
+
+// letterStatus is LetterStatus in the transaction of what brought the news.
+func letterStatus(ctx context.Context, tx pgx.Tx, tenant core.TenantID, id core.LetterID, o core.LetterOutcome, at time.Time) error {
+	switch o.State {
+	case core.LetterDelivered, core.LetterDelayed, core.LetterBounced:
+	default:
+		return fmt.Errorf("%w state %q: want delivered, delayed or bounced", core.ErrInvalid, o.State)
+	}
+	var sent bool
+	err := tx.QueryRow(ctx, `SELECT state IN ('sent','delivered','delayed','bounced') FROM letter WHERE tenant_id = $1 AND id::text = $2`, tenant, string(id)).Scan(&sent)
+	if err != nil || !sent {
+		if err == nil || errors.Is(err, pgx.ErrNoRows) {
+			err = core.ErrNotFound
+		}
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		UPDATE letter SET state = $3, code = nullif($4,''), status = nullif($5,''), settled_at = $6
+		WHERE tenant_id = $1 AND id::text = $2 AND (state IN ('sent','delayed') OR (state = 'delivered' AND $3 = 'bounced'))`,
+		tenant, string(id), string(o.State), o.Code, o.Status, at)
+	return err
+}
+
+// LetterRow is a letter as lists show it.
+type LetterRow struct {
+	ID       core.LetterID    `json:"id"`
+	Kind     core.LetterKind  `json:"kind"`
+	State    core.LetterState `json:"state"`
+	Code     string           `json:"code,omitempty"`
+	Status   string           `json:"status,omitempty"`
+	Citizen  core.CitizenID   `json:"citizen,omitempty"`
+	Object   string           `json:"object"`
+	Once     string           `json:"once"`
+	Attempts int              `json:"attempts"`
+	Created  time.Time        `json:"created"`
+	Next     *time.Time       `json:"next_try,omitempty"` // while it waits
+	Settled  *time.Time       `json:"settled,omitempty"`
+}
+
+// Letters lists the tenant's letters, oldest first; those of one vault when it is named.
+// Only plain columns: nothing is opened.
+func (s *Store) Letters(ctx context.Context, tenant core.TenantID, vault core.CitizenID) (out []LetterRow, err error) {
+	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT id, kind, state, coalesce(code,''), coalesce(status,''), coalesce(citizen_id::text,''), object_id, once, attempts, created_at,
+			       CASE WHEN state = 'waiting' THEN next_at END, settled_at
+			FROM letter WHERE tenant_id = $1 AND ($2 = '' OR citizen_id::text = $2) ORDER BY created_at, id`, tenant, string(vault))
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (l LetterRow, err error) {
+			return l, r.Scan(&l.ID, &l.Kind, &l.State, &l.Code, &l.Status, &l.Citizen, &l.Object, &l.Once, &l.Attempts, &l.Created, &l.Next, &l.Settled)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list letters: %w", err)
+	}
+	return out, nil
+}
+
+// RetryLetter makes a letter that waits, or was given up, due now; core.ErrNotFound for
+// any other.
+func (s *Store) RetryLetter(ctx context.Context, tenant core.TenantID, id core.LetterID) error {
+	return s.moveLetter(ctx, tenant, id, `state = 'waiting', next_at = $3, settled_at = NULL`, `state IN ('waiting','refused','failed','bounced')`)
+}
+
+// CancelLetter ends a letter that waits and that nobody is sending just now;
+// core.ErrNotFound for any other.
+func (s *Store) CancelLetter(ctx context.Context, tenant core.TenantID, id core.LetterID) error {
+	return s.moveLetter(ctx, tenant, id, `state = 'cancelled', code = 'by_hand', settled_at = $3`,
+		`state = 'waiting' AND (lease_until IS NULL OR lease_until <= clock_timestamp())`)
+}
+
+func (s *Store) moveLetter(ctx context.Context, tenant core.TenantID, id core.LetterID, set, where string) error {
+	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `UPDATE letter SET `+set+` WHERE tenant_id = $1 AND id::text = $2 AND `+where, tenant, string(id), s.now())
+		if err == nil && tag.RowsAffected() == 0 {
+			err = core.ErrNotFound
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("letter %s: %w", id, err)
+	}
+	return nil
+}
+
+// WatchLetters calls due whenever letters were ordered or brought forward, until ctx
+// ends. It is a bell: what commits while nobody listens is found by asking.
+func (s *Store) WatchLetters(ctx context.Context, due func()) error {
+	c, err := pgx.ConnectConfig(ctx, s.pool.Config().ConnConfig.Copy())
+	if err != nil {
+		return fmt.Errorf("watch letters: %w", err)
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	if _, err := c.Exec(ctx, `LISTEN vaguemestre_letter`); err != nil {
+		return fmt.Errorf("watch letters: %w", err)
+	}
+	due()
+	for {
+		if _, err := c.WaitForNotification(ctx); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("watch letters: %w", err)
+		}
+		due()
+	}
+}

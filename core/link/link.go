@@ -31,11 +31,12 @@ const (
 	verifyFor  = 48 * time.Hour
 )
 
-func (p Purpose) lasts() time.Duration {
-	if p == VerifySender {
-		return verifyFor
+// Lasts is for how long a link of the purpose works.
+func (p Purpose) Lasts() time.Duration {
+	if p == ConfirmDeposit || p == OpenDocument {
+		return confirmFor
 	}
-	return confirmFor
+	return verifyFor
 }
 
 // Link is a link as it is stored.
@@ -80,7 +81,7 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 	_, _ = rand.Read(b[:]) // documented never to fail
 	token = base64.RawURLEncoding.EncodeToString(b[:])
 	now := l.now()
-	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.lasts())})
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
 	if err != nil {
 		return "", fmt.Errorf("issue link: %w", err)
 	}
@@ -93,7 +94,7 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 func (l *Links) IssueOnce(ctx context.Context, tenant core.TenantID, owner core.CitizenID, p Purpose, object string) (token string, expires time.Time, err error) {
 	token = base64.RawURLEncoding.EncodeToString(l.index.Sum("token of a link", []byte(tenant), []byte(owner), []byte(p), []byte(object)))
 	now := l.now()
-	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.lasts())})
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("issue link: %w", err)
 	}

@@ -168,7 +168,7 @@ func (c *Composer) label(p *page, t catalogue.Type) string {
 	case t.Label == "":
 		return w.document
 	}
-	return t.Label
+	return line(t.Label, w.document)
 }
 
 // who journals what the mailer does for a dispatch.

@@ -25,16 +25,19 @@ type Candidate struct {
 // a document that fits into none goes as a link. The same candidates give the same plan.
 func Plan(s Service, in []Candidate) []Part {
 	var parts []Part
-	size := int64(0)
+	size, empty := int64(0), int64(mailBytes)
+	if s.Encrypts() {
+		empty = encoded(empty)
+	}
 	for i, c := range in {
 		item := Item{ID: core.NewID[ItemID](), N: i + 1, Document: c.Document, Link: c.Link || s.LinksOnly}
 		need := weight(c.Files, s.Encrypts(), item.Link)
-		if !item.Link && mailBytes+need > s.MaxBytes {
+		if !item.Link && empty+need > s.MaxBytes {
 			item.Link, need = true, weight(nil, s.Encrypts(), true)
 		}
 		if len(parts) == 0 || size+need > s.MaxBytes {
 			parts = append(parts, Part{ID: core.NewID[PartID](), N: len(parts) + 1})
-			size = mailBytes
+			size = empty
 		}
 		last := &parts[len(parts)-1]
 		last.Items = append(last.Items, item)

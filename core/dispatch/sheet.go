@@ -127,13 +127,17 @@ func (p *page) viewed(w *wording, s *sheet, label string) (viewed, bool) {
 	return d, false
 }
 
-// line is one line of clean text, or what stands for nothing.
+// line is one line of clean text, not longer than the mail has room for, or what stands
+// for nothing.
 func line(s, instead string) string {
 	if s = strings.TrimSpace(seen(s)); s == "" {
 		return instead
 	}
-	return s
+	return cut(s, maxLine)
 }
+
+// maxLine is in bytes.
+const maxLine = 400
 
 // text is the summary for who reads no HTML, or prints it.
 func (v view) text() string {

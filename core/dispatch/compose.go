@@ -168,7 +168,7 @@ func (c *Composer) label(p *page, t catalogue.Type) string {
 	case t.Label == "":
 		return w.document
 	}
-	return line(t.Label, w.document)
+	return cut(line(t.Label, w.document), maxValue)
 }
 
 // who journals what the mailer does for a dispatch.

@@ -102,7 +102,7 @@ func (p *page) viewed(w *wording, s *sheet, label string) (viewed, bool) {
 		}
 	}
 	if !sensitive { // whose it is and of when would say what it is
-		add(w.holder, line(s.meta.Holder, ""))
+		add(w.holder, cut(line(s.meta.Holder, ""), maxValue))
 		add(w.issued, w.day(s.meta.Issued))
 		if !s.meta.Period.IsZero() {
 			add(w.period, fmt.Sprintf(w.span, w.day(s.meta.Period.From), w.day(s.meta.Period.To)))
@@ -136,8 +136,11 @@ func line(s, instead string) string {
 	return cut(s, maxLine)
 }
 
-// maxLine is in bytes.
-const maxLine = 400
+// Most bytes of a line, and of what is said of each document by a stranger.
+const (
+	maxLine  = 800
+	maxValue = 200
+)
 
 // text is the summary for who reads no HTML, or prints it.
 func (v view) text() string {

@@ -74,7 +74,9 @@ func (p *page) view(label func(*page, catalogue.Type) string) view {
 	if parts > 1 {
 		v.Facts = append(v.Facts, fact{w.part, fmt.Sprintf(w.ofParts, p.Part.N, parts)})
 	}
-	v.Heading = fmt.Sprintf(w.contains, w.documents(len(p.sheets)), p.total)
+	if v.Heading = fmt.Sprintf(w.contains, w.documents(len(p.sheets))); parts > 1 {
+		v.Heading += fmt.Sprintf(w.ofAll, p.total)
+	}
 	linked := false
 	for _, s := range p.sheets {
 		d, isLink := p.viewed(w, s, label(p, s.typ))

@@ -11,7 +11,7 @@ import (
 // wording is what a mail says, in one language.
 type wording struct {
 	subject, intro, town, agent, rule, document, sensitive           string
-	number, date, by, purpose, part, ofParts, contains               string
+	number, date, by, purpose, part, ofParts, contains, ofAll        string
 	holder, issued, period, span, validUntil, state, came, cameOn    string
 	file, linkLabel, linkUntil, code, elsewhere, otherLine, linkNote string
 	keepNote, one, many                                              string
@@ -77,8 +77,8 @@ var french = wording{
 	town:    "La collectivité", agent: "Un agent", rule: "Envoi automatique (règle du service)",
 	document: "Document", sensitive: "Un document",
 	number: "Envoi n° :", date: "Date :", by: "Transmis par :", purpose: "Motif :", part: "Partie :", ofParts: "%d sur %d",
-	contains: "Ce message contient %s sur %d",
-	holder:   "Titulaire :", issued: "Établi le :", period: "Période :", span: "du %s au %s", validUntil: "Valable jusqu’au :", state: "État :",
+	contains: "Ce message contient %s", ofAll: " sur %d",
+	holder: "Titulaire :", issued: "Établi le :", period: "Période :", span: "du %s au %s", validUntil: "Valable jusqu’au :", state: "État :",
 	came: "Reçu :", cameOn: "%s, le %s", file: "Fichier joint :",
 	linkLabel: "À consulter :", linkUntil: "par ce lien, après connexion, jusqu’au %s",
 	code:      "dans le porte-documents, après connexion, avec le code %s, jusqu’au %s",
@@ -103,8 +103,8 @@ var english = wording{
 	town:    "The town", agent: "An agent", rule: "Sent by itself (rule of the service)",
 	document: "Document", sensitive: "A document",
 	number: "Dispatch no.:", date: "Date:", by: "Sent by:", purpose: "Purpose:", part: "Part:", ofParts: "%d of %d",
-	contains: "This message contains %s of %d",
-	holder:   "Holder:", issued: "Issued on:", period: "Period:", span: "from %s to %s", validUntil: "Valid until:", state: "State:",
+	contains: "This message contains %s", ofAll: " of %d",
+	holder: "Holder:", issued: "Issued on:", period: "Period:", span: "from %s to %s", validUntil: "Valid until:", state: "State:",
 	came: "Received:", cameOn: "%s, on %s", file: "Attached file:",
 	linkLabel: "To be read:", linkUntil: "by this link, once signed in, until %s",
 	code:      "in the portal, once signed in, with the code %s, until %s",

@@ -31,7 +31,9 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 }
 
@@ -58,6 +60,12 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

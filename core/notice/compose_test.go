@@ -286,17 +286,21 @@ func TestSEC48_ComposeLooksOnceMore(t *testing.T) {
 		change func(*archive, *core.LetterLease)
 		code   string
 	}{
-		"attached to another":   {func(a *archive, _ *core.LetterLease) { a.told.Vault = "other" }, "moved"},
-		"nobody's any more":     {func(a *archive, _ *core.LetterLease) { a.told.Vault = "" }, "moved"},
-		"gone":                  {func(_ *archive, l *core.LetterLease) { l.Object = "x" }, "moved"},
-		"address forgotten":     {func(a *archive, _ *core.LetterLease) { a.contact = "" }, "no_recipient"},
-		"a mention taken away":  {func(a *archive, _ *core.LetterLease) { a.settings.ServicePhone = "" }, "no_mentions"},
-		"no relay any more":     {func(a *archive, _ *core.LetterLease) { a.settings.Relay = "" }, "no_relay"},
-		"a kind of others":      {func(_ *archive, l *core.LetterLease) { l.Kind = core.LetterDispatch }, "unknown_letter"},
-		"a link of others":      {func(_ *archive, l *core.LetterLease) { l.Kind, l.Once = core.LetterLink, "x/1" }, "unknown_letter"},
-		"a notice of others":    {func(_ *archive, l *core.LetterLease) { l.Kind, l.Once = core.LetterNotice, "x" }, "unknown_letter"},
-		"no security contact":   {func(a *archive, l *core.LetterLease) { l.Kind, l.Once, a.settings.SecurityContact = core.LetterNotice, "detached/1", "" }, "no_recipient"},
-		"verified in between":   {func(a *archive, l *core.LetterLease) { l.Kind, l.Once, a.verified = core.LetterLink, "verify_sender/1", true }, "done"},
+		"attached to another":  {func(a *archive, _ *core.LetterLease) { a.told.Vault = "other" }, "moved"},
+		"nobody's any more":    {func(a *archive, _ *core.LetterLease) { a.told.Vault = "" }, "moved"},
+		"gone":                 {func(_ *archive, l *core.LetterLease) { l.Object = "x" }, "moved"},
+		"address forgotten":    {func(a *archive, _ *core.LetterLease) { a.contact = "" }, "no_recipient"},
+		"a mention taken away": {func(a *archive, _ *core.LetterLease) { a.settings.ServicePhone = "" }, "no_mentions"},
+		"no relay any more":    {func(a *archive, _ *core.LetterLease) { a.settings.Relay = "" }, "no_relay"},
+		"a kind of others":     {func(_ *archive, l *core.LetterLease) { l.Kind = core.LetterDispatch }, "unknown_letter"},
+		"a link of others":     {func(_ *archive, l *core.LetterLease) { l.Kind, l.Once = core.LetterLink, "x/1" }, "unknown_letter"},
+		"a notice of others":   {func(_ *archive, l *core.LetterLease) { l.Kind, l.Once = core.LetterNotice, "x" }, "unknown_letter"},
+		"no security contact": {func(a *archive, l *core.LetterLease) {
+			l.Kind, l.Once, a.settings.SecurityContact = core.LetterNotice, "detached/1", ""
+		}, "no_recipient"},
+		"verified in between": {func(a *archive, l *core.LetterLease) {
+			l.Kind, l.Once, a.verified = core.LetterLink, "verify_sender/1", true
+		}, "done"},
 		"still as it was":       {func(*archive, *core.LetterLease) {}, ""},
 		"another town’s detail": {func(a *archive, _ *core.LetterLease) { a.settings.ServiceHours = "" }, ""},
 	} {

@@ -31,7 +31,10 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
+	Secret   []byte            `json:"secret,omitempty"`
 
 	Service   string   `json:"service,omitempty"` // code
 	Type      string   `json:"type,omitempty"`    // of documents
@@ -40,7 +43,6 @@ type Args struct {
 	Agent     string   `json:"agent,omitempty"` // id
 	Documents []string `json:"documents,omitempty"`
 	Dispatch  string   `json:"dispatch,omitempty"` // id
-	Secret    []byte   `json:"secret,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -79,6 +81,12 @@ func (s *Server) commands() map[string]command {
 		"dispatch/show":          s.aDispatch(s.dispatchShow),
 		"dispatch/resend":        s.aDispatch(s.jobs.Dispatch.Resend),
 		"dispatch/cancel":        s.aDispatch(s.jobs.Dispatch.Cancel),
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

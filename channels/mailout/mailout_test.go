@@ -117,6 +117,7 @@ func (s *sending) settled(n int) bool {
 // TestREL12_TroubledRelayRests: when it is the relay that is in trouble, a few letters find
 // out, the others are not even tried, another town's go on, and all go once it is mended.
 func TestREL12_TroubledRelayRests(t *testing.T) {
+	t.Parallel()
 	var mended atomic.Bool
 	relay := (&relaytest.Relay{User: "u", Password: "p", Answer: func(_ int, command string) string {
 		if command == "AUTH" && !mended.Load() {
@@ -331,6 +332,7 @@ func TestSEC53_LettersAreSigned(t *testing.T) {
 
 // TestNoRelay: a town that has none yet sends once it has, and other settings are taken up.
 func TestNoRelay(t *testing.T) {
+	t.Parallel()
 	relay, other := (&relaytest.Relay{}).Start(t), (&relaytest.Relay{}).Start(t)
 	s := start(t, mailout.Config{}, nil)
 	s.post("a", 3)
@@ -371,6 +373,7 @@ func TestStaleSessions(t *testing.T) {
 
 // TestMemoryIsBounded: large letters wait for one another, and none is forgotten.
 func TestMemoryIsBounded(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{}).Start(t)
 	s := start(t, mailout.Config{Memory: 3 << 20, Sessions: 8}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	var held, most atomic.Int64

@@ -19,7 +19,7 @@ import (
 // environment wins over the file.
 type Config struct {
 	Home                   string        `key:"home" default:"./var" help:"folder of the embedded home and of the control socket"`
-	Roles                  []string      `key:"roles" default:"smtp,http,worker,scheduler,keeper" help:"roles of this process"`
+	Roles                  []string      `key:"roles" default:"smtp,http,worker,scheduler,mailer,keeper" help:"roles of this process"`
 	HTTP                   string        `key:"http" default:"127.0.0.1:8080" help:"address of health, readiness and metrics; off for none"`
 	SMTP                   []string      `key:"smtp" default:"127.0.0.1:2525" help:"addresses mail is received on: host:port offers STARTTLS, tls://host:port begins with TLS"`
 	SMTPDomain             string        `key:"smtp_domain" default:"localhost" help:"our name in the SMTP greeting, and in MX records"`
@@ -63,6 +63,7 @@ type Config struct {
 	BlobURL                string        `key:"blob_url" help:"where sealed bytes lie: a folder, or s3://bucket?…; empty: a folder in the home"`
 	KEKFile                string        `key:"kek_file" help:"file of the tenants' keys, read by the keeper alone; empty: in the home"`
 	IndexKeyFile           string        `key:"index_key_file" help:"secret of the keyed hashes, the same for all processes; empty: in the home"`
+	SecretsKeyFile         string        `key:"secrets_key_file" help:"key of the towns' secrets (passwords of mailboxes and relays), the same for imap, mailer and http; empty: in the home"`
 	Workers                int           `key:"workers" default:"2" help:"steps worked on at the same time"`
 	Lease                  time.Duration `key:"lease" default:"30s" help:"how long a step is held before another worker may take it"`
 	Sweep                  time.Duration `key:"sweep" default:"10s" help:"how often work left standing is rung for again"`
@@ -71,7 +72,7 @@ type Config struct {
 
 const envPrefix = "VAGUEMESTRE_"
 
-var allRoles = []string{"smtp", "http", "worker", "scheduler", "keeper"}
+var allRoles = []string{"smtp", "http", "worker", "scheduler", "mailer", "keeper"}
 
 // loadConfig reads defaults, then the file, then the environment, then the flags that
 // were given. The error names every fault, and quotes no value.
@@ -210,8 +211,8 @@ func (c *Config) validate() error {
 	if len(c.Roles) == 0 {
 		faults = append(faults, errors.New("roles: name at least one"))
 	}
-	if (c.has("worker") || c.has("http")) && !c.has("keeper") {
-		faults = append(faults, errors.New("roles: worker and http open sealed documents, and need the keeper in the same process"))
+	if (c.has("worker") || c.has("http") || c.has("mailer")) && !c.has("keeper") {
+		faults = append(faults, errors.New("roles: worker, http and mailer open what is sealed, and need the keeper in the same process"))
 	}
 	faults = append(faults, c.validateSMTP())
 	if _, err := c.level(); err != nil {

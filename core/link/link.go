@@ -30,6 +30,14 @@ const (
 	verifyFor  = 48 * time.Hour
 )
 
+// Lasts is for how long a link of the purpose works.
+func (p Purpose) Lasts() time.Duration {
+	if p == ConfirmDeposit {
+		return confirmFor
+	}
+	return verifyFor
+}
+
 // Link is a link as it is stored.
 type Link struct {
 	Tenant  core.TenantID
@@ -69,11 +77,7 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 	_, _ = rand.Read(b[:]) // documented never to fail
 	token = base64.RawURLEncoding.EncodeToString(b[:])
 	now := l.now()
-	lasts := verifyFor
-	if p == ConfirmDeposit {
-		lasts = confirmFor
-	}
-	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(lasts)})
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
 	if err != nil {
 		return "", fmt.Errorf("issue link: %w", err)
 	}

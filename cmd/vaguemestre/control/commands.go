@@ -31,7 +31,10 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
+	Secret   []byte            `json:"secret,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -39,6 +42,9 @@ func (s *Server) commands() map[string]command {
 		"tenant/add":             s.tenantAdd,
 		"tenant/list":            s.tenantList,
 		"tenant/set":             s.tenantSet,
+		"tenant/secret/set":      s.secretSet,
+		"tenant/secret/list":     s.secretList,
+		"tenant/secret/forget":   s.secretForget,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,
@@ -54,6 +60,12 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

@@ -130,16 +130,6 @@ func (o *outbox) row(id core.LetterID) row {
 	return row{}
 }
 
-// hurry makes what waits due now.
-func (o *outbox) hurry() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.rows {
-		r.due = time.Time{}
-	}
-	o.bell()
-}
-
 // count counts letters by state and code.
 func (o *outbox) count() map[string]int {
 	o.mu.Lock()

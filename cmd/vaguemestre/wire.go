@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/dsn"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
@@ -24,6 +25,7 @@ import (
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/report"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -224,7 +226,7 @@ func (p *process) buildWorker(ctx context.Context) error {
 	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, report.New(s, p.keeper, dsn.Parse), p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -271,6 +273,9 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		}
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
+		}
+		if _, err := report.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
 		}
 		select {
 		case <-ctx.Done():

@@ -22,6 +22,9 @@ type shelf struct {
 	doc     core.Document
 	moved   []string
 	err     error
+
+	answered   filing.Answered
+	replaceErr error
 }
 
 func (s *shelf) File(_ context.Context, _ core.Lease, f filing.Filed) (core.DocumentID, error) {
@@ -38,6 +41,13 @@ func (s *shelf) MoveDocument(_ context.Context, who core.Access, id core.Documen
 	return s.err
 }
 
+func (s *shelf) Answered(context.Context, core.Lease) (filing.Answered, error) { return s.answered, nil }
+
+func (s *shelf) Replace(_ context.Context, who core.Access, proposal core.DocumentID, to core.DocumentState, _ []byte) error {
+	s.moved = append(s.moved, fmt.Sprint(who.Act, " ", who.Object, " by ", proposal, ": ", to))
+	return s.replaceErr
+}
+
 func (s *shelf) DocumentsOf(context.Context, core.TenantID, core.CitizenID, core.DepositID) ([]core.DocumentID, error) {
 	return s.brought, s.err
 }
@@ -47,6 +57,10 @@ type plainKeys struct{}
 
 func (plainKeys) Box(_ context.Context, _ core.TenantID, _ core.CitizenID, plain []byte) ([]byte, error) {
 	return plain, nil
+}
+
+func (plainKeys) Unbox(_ context.Context, _ core.Access, boxes ...[]byte) ([][]byte, error) {
+	return boxes, nil
 }
 
 func (plainKeys) Fingerprint(_ context.Context, _ core.TenantID, vault core.CitizenID, parts ...[]byte) ([]byte, error) {
@@ -104,7 +118,7 @@ func TestStateByTrustJourneyAndType(t *testing.T) {
 				// The owner's yes leads where a proven origin would have led at once.
 				s.doc = core.Document{Type: "carte", Journey: journey, State: core.DocumentToConfirm}
 				want := c.at[core.T3][n]
-				if got, err := f.Confirm(t.Context(), core.Access{}, "doc", types); err != nil || got != want {
+				if _, got, err := f.Confirm(t.Context(), core.Access{}, "doc", types); err != nil || got != want {
 					t.Errorf("%s, confirmed: %s, %v; want %s", name, got, err, want)
 				}
 				if move := fmt.Sprintf("confirm doc: to_confirm → %s", want); len(s.moved) != 1 || s.moved[0] != move {
@@ -119,18 +133,18 @@ func TestConfirmWhatNeedsNone(t *testing.T) {
 	none := func(string) (catalogue.Type, bool) { return catalogue.Type{}, false }
 	for _, state := range []core.DocumentState{core.DocumentToValidate, core.DocumentValidated, core.DocumentRejected} {
 		s := &shelf{doc: core.Document{State: state}}
-		got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none)
+		_, got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none)
 		if got != state || err != nil || len(s.moved) != 0 {
 			t.Errorf("%s: %s, %v, moved %v", state, got, err, s.moved)
 		}
 	}
 	// A type that the town has dropped since: an agent looks.
 	s := &shelf{doc: core.Document{State: core.DocumentToConfirm, Journey: core.JourneyCounter}}
-	if got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); got != core.DocumentToValidate || err != nil {
+	if _, got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); got != core.DocumentToValidate || err != nil {
 		t.Errorf("dropped type: %s, %v", got, err)
 	}
 	s = &shelf{err: core.ErrNotFound}
-	if _, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); !errors.Is(err, core.ErrNotFound) {
+	if _, _, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("of another vault: %v", err)
 	}
 }

@@ -21,13 +21,15 @@ type Purpose string
 const (
 	ConfirmDeposit Purpose = "confirm_deposit" // object: a deposit
 	VerifySender   Purpose = "verify_sender"   // object: a sender of the citizen's
+	DeleteDocument Purpose = "delete_document" // object: a document
 )
 
 // For how long links work. A deposit waits as long as its citizen may be away; a mailbox
-// is proven at once or not at all.
+// is proven at once or not at all; who asks for a deletion means it this week.
 const (
 	confirmFor = 30 * 24 * time.Hour
 	verifyFor  = 48 * time.Hour
+	deleteFor  = 7 * 24 * time.Hour
 )
 
 // Link is a link as it is stored.
@@ -70,8 +72,11 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 	token = base64.RawURLEncoding.EncodeToString(b[:])
 	now := l.now()
 	lasts := verifyFor
-	if p == ConfirmDeposit {
+	switch p {
+	case ConfirmDeposit:
 		lasts = confirmFor
+	case DeleteDocument:
+		lasts = deleteFor
 	}
 	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(lasts)})
 	if err != nil {

@@ -31,6 +31,11 @@ type Opener interface {
 	Open(ctx context.Context, lease core.Lease) ([]core.Step, error)
 }
 
+// Reports reads a leased report on the delivery of a letter.
+type Reports interface {
+	Read(ctx context.Context, lease core.Lease) error
+}
+
 // Bell wakes a worker for a step.
 type Bell interface{ Ring(core.Step) }
 
@@ -39,6 +44,7 @@ type Runner struct {
 	work   Work
 	opener Opener
 	reader *Reader
+	report Reports
 	bell   Bell
 	ttl    time.Duration
 	log    *slog.Logger
@@ -47,8 +53,8 @@ type Runner struct {
 
 // New builds a runner. A lease lasts ttl and is renewed while the work goes on; seen
 // is told of every attempt's outcome, for the metrics.
-func New(work Work, opener Opener, reader *Reader, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
-	return &Runner{work, opener, reader, bell, ttl, log, seen}
+func New(work Work, opener Opener, reader *Reader, reports Reports, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
+	return &Runner{work, opener, reader, reports, bell, ttl, log, seen}
 }
 
 // Run does one step. It returns nil whenever the truth has been written: done, nothing
@@ -95,6 +101,8 @@ func (r *Runner) do(ctx context.Context, lease core.Lease) error {
 		return err
 	case core.NounPiece:
 		return r.reader.Read(ctx, lease)
+	case core.NounReport:
+		return r.report.Read(ctx, lease)
 	}
 	return fmt.Errorf("no such noun: %q", lease.Noun)
 }

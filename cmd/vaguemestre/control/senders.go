@@ -111,11 +111,11 @@ func (s *Server) vaultConfirm(ctx context.Context, a Args) ([]any, error) {
 		return nil, err
 	}
 	if a.Document != "" {
-		state, err := s.jobs.Filer.Confirm(ctx, who, core.DocumentID(a.Document), types.Type)
+		id, state, err := s.jobs.Filer.Confirm(ctx, who, core.DocumentID(a.Document), types.Type)
 		if err != nil {
 			return nil, err
 		}
-		return []any{map[string]any{"id": a.Document, "state": state}}, nil
+		return []any{map[string]any{"id": id, "state": state}}, nil
 	}
 	var freed []core.DocumentID
 	if a.Token != "" {

@@ -13,6 +13,7 @@ type (
 	AgentID    string // someone of the town
 	AddressID  string // a deposit address
 	SenderID   string // an address that a citizen writes from
+	MailboxID  string // a mailbox that is emptied
 	DepositID  string // one arrival
 	PieceID    string // one file found in a deposit
 	DocumentID string // what stands in a vault

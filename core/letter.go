@@ -37,6 +37,18 @@ type LetterOrder struct {
 	Limit   int
 }
 
+// Arrival is what a deposit turned out to be, for whoever decides which letters it causes.
+type Arrival struct {
+	Tenant  TenantID
+	Deposit DepositID
+	Attribution
+	Origin  Origin // zero for what is no message
+	Files   int    // files in it that may be evidence
+	Waiting int    // of them, still to be read
+	Held    bool   // it waits for a person, unopened
+	ByHand  bool   // a person said whose it is
+}
+
 // LetterLease is what the mailer holds while it composes and sends one letter. Its token
 // fences: once the letter has been leased again, nothing done under an older token counts.
 type LetterLease struct {

@@ -36,6 +36,7 @@ type Outcome struct {
 	Code      string        // stable code of what went wrong, never an error text
 	Sentence  string        // the same for the citizen, for a refusal; in French
 	RetryIn   time.Duration // otherwise: how long to wait before the next attempt
+	Letters   []LetterOrder // that this end causes
 }
 
 // Access says who opens a key, and why. It is journaled before any key is released.

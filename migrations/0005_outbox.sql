@@ -10,6 +10,7 @@ CREATE TABLE letter (
   citizen_id  uuid,                      -- whose vault it speaks of; NULL: nobody's
   object_id   text NOT NULL CHECK (length(object_id) <= 100),
   once        text NOT NULL CHECK (length(once) <= 100),
+  counted     bytea,                     -- keyed hash of recipient and day; NULL: not counted
   sealed      bytea,                     -- what only the keeper opens; NULL: composing finds it all
   state       text NOT NULL DEFAULT 'waiting'
               CHECK (state IN ('waiting','sent','delivered','delayed','bounced','refused','failed','cancelled')),
@@ -37,6 +38,8 @@ CREATE TABLE letter_count (              -- automatic letters to one recipient o
   PRIMARY KEY (tenant_id, keyed_hash)
 );
 CREATE INDEX letter_count_old ON letter_count (tenant_id, day);
+
+ALTER TABLE sender ADD contact boolean NOT NULL DEFAULT false; -- the address given at enrolment: letters go there once it is verified
 
 -- +goose StatementBegin
 DO $$
@@ -66,14 +69,16 @@ CREATE TRIGGER wake_sooner AFTER UPDATE OF next_at ON letter FOR EACH ROW WHEN (
 
 -- Who orders letters: workers and pages. They count, cancel what is one too many, and
 -- bring forward; they read no sealed part back.
-GRANT SELECT (tenant_id, id, kind, citizen_id, object_id, once, state, lease_until, next_at, created_at), INSERT, UPDATE (state, code, status, next_at, settled_at) ON letter TO vaguemestre_worker;
+GRANT SELECT (id, contact) ON sender TO vaguemestre_worker;
+GRANT SELECT (tenant_id, id, kind, citizen_id, object_id, once, counted, state, lease_until, next_at, created_at), INSERT, UPDATE (state, code, status, next_at, settled_at) ON letter TO vaguemestre_worker;
 GRANT SELECT, INSERT, UPDATE (state, code, status, next_at, settled_at) ON letter TO vaguemestre_http;
 GRANT SELECT, INSERT, UPDATE (n) ON letter_count TO vaguemestre_worker, vaguemestre_http;
 
 -- Who sends them. To compose, the mailer reads what a letter speaks of, and makes links.
 GRANT SELECT, UPDATE (state, code, status, attempts, lease_token, lease_until, next_at, first_at, settled_at) ON letter TO vaguemestre_mailer;
 GRANT SELECT ON tenant, tenant_settings, catalogue TO vaguemestre_mailer;
-GRANT SELECT ON deposit, deposit_body, piece, document, document_version, version_part, sender TO vaguemestre_mailer;
+GRANT SELECT (tenant_id, id, citizen_id, channel, trust, trust_reason, received_at, state, reason, sentence, origin) ON deposit TO vaguemestre_mailer;
+GRANT SELECT ON deposit_body, piece, document, document_version, version_part, sender TO vaguemestre_mailer;
 GRANT SELECT, INSERT ON link TO vaguemestre_mailer;
 
 -- Counts of past days go.

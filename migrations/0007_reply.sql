@@ -28,9 +28,9 @@ ALTER TABLE report ENABLE ROW LEVEL SECURITY;
 ALTER TABLE report FORCE ROW LEVEL SECURITY;
 CREATE POLICY own_tenant ON report USING (tenant_id = (SELECT current_tenant())) WITH CHECK (tenant_id = (SELECT current_tenant()));
 
--- A letter came back for good: nothing more is written to the citizen until an address of
--- theirs was verified again.
-ALTER TABLE citizen ADD unreachable_since timestamptz;
+-- A letter to the address came back for good: no other goes there until it was verified
+-- again.
+ALTER TABLE sender ADD bounced_at timestamptz;
 
 -- A reply address is a secret address made for one deposit's answers.
 ALTER TABLE deposit_address
@@ -75,13 +75,13 @@ GRANT SELECT (tenant_id, id, lease_token, lease_until) ON report TO vaguemestre_
 GRANT SELECT (tenant_id, id, state, attempts, lease_until, next_at, received_at), DELETE ON report TO vaguemestre_scheduler;
 GRANT SELECT ON report TO vaguemestre_http;
 
--- Workers flag who cannot be reached, and find what a reply answers.
-GRANT UPDATE (unreachable_since), SELECT (unreachable_since) ON citizen TO vaguemestre_worker;
+-- Workers flag what cannot be reached, and find what a reply answers.
+GRANT UPDATE (bounced_at), SELECT (bounced_at) ON sender TO vaguemestre_worker;
 GRANT SELECT (tenant_id, id, purpose, object_id) ON deposit_address TO vaguemestre_worker;
 GRANT UPDATE (left_at, was_state, was_catalogue, was_channel, was_journey, was_valid, was_retain) ON document_version TO vaguemestre_worker, vaguemestre_http;
 
 -- The citizen's own acts: a yes to a replacement, back to a former version, delete, undo.
-GRANT UPDATE (unreachable_since) ON citizen TO vaguemestre_http;
+GRANT UPDATE (bounced_at) ON sender TO vaguemestre_http;
 GRANT UPDATE (catalogue, standing, channel, journey, valid_until, retain_until, replaces, deleted_at) ON document TO vaguemestre_http;
 GRANT UPDATE (document_id, version, reason) ON piece TO vaguemestre_http;
 GRANT INSERT ON document_version, version_part TO vaguemestre_http;
@@ -89,4 +89,3 @@ GRANT INSERT ON document_version, version_part TO vaguemestre_http;
 -- The mailer makes reply addresses.
 GRANT SELECT, INSERT ON address TO vaguemestre_mailer;
 GRANT SELECT (tenant_id, id, citizen_id, purpose, object_id, expires_at, revoked_at), INSERT, UPDATE (expires_at) ON deposit_address TO vaguemestre_mailer;
-GRANT SELECT (tenant_id, id, unreachable_since) ON citizen TO vaguemestre_mailer;

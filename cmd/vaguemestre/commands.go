@@ -47,7 +47,7 @@ func newTenant(c *client) *cobra.Command {
 			return c.call(cmd, "tenant/set", s, showSettings)
 		}}
 	tenantFlag(set, &s)
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")))
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c))
 }
 
 func newCitizen(c *client) *cobra.Command {

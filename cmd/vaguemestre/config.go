@@ -63,6 +63,7 @@ type Config struct {
 	BlobURL                string        `key:"blob_url" help:"where sealed bytes lie: a folder, or s3://bucket?…; empty: a folder in the home"`
 	KEKFile                string        `key:"kek_file" help:"file of the tenants' keys, read by the keeper alone; empty: in the home"`
 	IndexKeyFile           string        `key:"index_key_file" help:"secret of the keyed hashes, the same for all processes; empty: in the home"`
+	SecretsKeyFile         string        `key:"secrets_key_file" help:"key of the towns' secrets (passwords of mailboxes and relays), the same for imap, mailer and http; empty: in the home"`
 	Workers                int           `key:"workers" default:"2" help:"steps worked on at the same time"`
 	Lease                  time.Duration `key:"lease" default:"30s" help:"how long a step is held before another worker may take it"`
 	Sweep                  time.Duration `key:"sweep" default:"10s" help:"how often work left standing is rung for again"`

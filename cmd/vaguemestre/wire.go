@@ -17,15 +17,16 @@ import (
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
+	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
-	"vaguemestre/core/report"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -178,6 +179,19 @@ func (p *process) openKeys(context.Context) error {
 	return nil
 }
 
+// secrets opens the towns' secrets as far as the store's role may.
+func (p *process) secrets(s *postgres.Store) (*tenant.Secrets, error) {
+	path := p.cfg.SecretsKeyFile
+	if path == "" {
+		path = p.home.Secrets()
+	}
+	key, err := keyfile.Secret(path, 32)
+	if err != nil {
+		return nil, err
+	}
+	return tenant.NewSecrets(s, key, p.now)
+}
+
 // store opens the database under one role.
 func (p *process) store(ctx context.Context, role postgres.Role, conns int) (*postgres.Store, error) {
 	s, err := postgres.Open(ctx, p.databaseURL, role, int32(conns), p.now)
@@ -223,10 +237,11 @@ func (p *process) buildWorker(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
 	whose := attribution.New(s, p.index)
-	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
+	notices := notice.New(s, p.index, p.now)
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, report.New(s, p.keeper, dsn.Parse), p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, bounce.New(s, p.keeper, dsn.Parse), notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -274,7 +289,7 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
 		}
-		if _, err := report.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
 			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
 		}
 		select {
@@ -296,13 +311,19 @@ func (p *process) buildControl(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
-	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
+	notices := notice.New(s, p.index, p.now)
+	senders := citizen.NewSenders(s, p.keeper, notices, links, p.index, p.now)
+	secrets, err := p.secrets(s)
+	if err != nil {
+		return err
+	}
 	p.jobs = control.Jobs{
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
-		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
+		Secrets:   secrets,
+		Citizens:  citizen.New(s, p.keeper, notices, p.index, p.now),
 		Senders:   senders,
-		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
+		Desk:      attribution.NewDesk(s, p.keeper, blobs, notices, p.index, p.bell, p.now, p.log),
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
 		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,

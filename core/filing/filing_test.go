@@ -41,7 +41,9 @@ func (s *shelf) MoveDocument(_ context.Context, who core.Access, id core.Documen
 	return s.err
 }
 
-func (s *shelf) Answered(context.Context, core.Lease) (filing.Answered, error) { return s.answered, nil }
+func (s *shelf) Answered(context.Context, core.Lease) (filing.Answered, error) {
+	return s.answered, nil
+}
 
 func (s *shelf) Replace(_ context.Context, who core.Access, proposal core.DocumentID, to core.DocumentState, _ []byte) error {
 	s.moved = append(s.moved, fmt.Sprint(who.Act, " ", who.Object, " by ", proposal, ": ", to))

@@ -52,6 +52,11 @@ type Deposit struct {
 // attached reports whether a person said whose the deposit is and that it be opened.
 func (d Deposit) attached() bool { return d.TrustWhy == core.TrustAttached }
 
+// Notices names the letters that a deposit causes.
+type Notices interface {
+	Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrder, error)
+}
+
 // Piece is a new piece of a deposit.
 type Piece struct {
 	core.Piece
@@ -66,6 +71,7 @@ type Opened struct {
 	Note      []byte   // the covering note, sealed under the first body's key; nil when there is none
 	Origin    []byte   // core.Origin, sealed likewise; nil for what is no message
 	Signed    string   // kind of signature the message carries, as core.Cover has it
+	Letters   []core.LetterOrder
 }
 
 // Held is a deposit that nobody may be given without a person's word.
@@ -73,6 +79,7 @@ type Held struct {
 	core.Attribution        // whose it seems to be, if anybody's
 	Reason           string // stable code
 	Origin           []byte // as in Opened
+	Letters          []core.LetterOrder
 }
 
 // Deposits is what opening needs of the database.
@@ -99,14 +106,15 @@ type Opener struct {
 	splitter   Splitter
 	senders    Authenticator
 	attributor Attributor
+	notices    Notices
 	log        *slog.Logger
 	seen       func(core.Attribution)
 }
 
 // New builds the opener. seen is told of every verdict on whose a message is, for the
 // metrics.
-func New(deposits Deposits, keys Keys, blobs vault.Blobs, splitter Splitter, senders Authenticator, attributor Attributor, log *slog.Logger, seen func(core.Attribution)) *Opener {
-	return &Opener{deposits: deposits, keys: keys, blobs: blobs, splitter: splitter, senders: senders, attributor: attributor, log: log, seen: seen}
+func New(deposits Deposits, keys Keys, blobs vault.Blobs, splitter Splitter, senders Authenticator, attributor Attributor, notices Notices, log *slog.Logger, seen func(core.Attribution)) *Opener {
+	return &Opener{deposits: deposits, keys: keys, blobs: blobs, splitter: splitter, senders: senders, attributor: attributor, notices: notices, log: log, seen: seen}
 }
 
 // Open opens a leased deposit and returns the next steps: one per piece. What belongs
@@ -139,6 +147,10 @@ func (o *Opener) Open(ctx context.Context, lease core.Lease) (next []core.Step, 
 		run.forget()
 		return nil, run.hold(ctx, lease, run.doubt)
 	}
+	if run.out.Letters, err = o.notices.Arrived(ctx, run.arrival()); err != nil {
+		run.forget()
+		return nil, err
+	}
 	// An error from here on may be the lost answer of a commit that happened: the blobs
 	// may be named by rows, and only the collector may judge them.
 	if err := o.deposits.Opened(ctx, lease, run.out); err != nil {
@@ -170,6 +182,7 @@ type run struct {
 	*Opener
 	deposit Deposit
 	keys    []vault.Key // of the bodies
+	proven  core.Origin // of the message's sender; zero for what is no message
 	out     Opened
 	doubt   string // why the message cannot be opened without a person's word
 }

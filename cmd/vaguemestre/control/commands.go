@@ -32,6 +32,7 @@ type Args struct {
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
 	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Secret   []byte            `json:"secret,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -39,6 +40,9 @@ func (s *Server) commands() map[string]command {
 		"tenant/add":             s.tenantAdd,
 		"tenant/list":            s.tenantList,
 		"tenant/set":             s.tenantSet,
+		"tenant/secret/set":      s.secretSet,
+		"tenant/secret/list":     s.secretList,
+		"tenant/secret/forget":   s.secretForget,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,

@@ -29,6 +29,7 @@ import (
 type Jobs struct {
 	Store       *postgres.Store
 	Tenants     *tenant.Registrar
+	Secrets     *tenant.Secrets
 	Citizens    *citizen.Registrar
 	Senders     *citizen.Senders
 	Desk        *attribution.Desk
@@ -177,7 +178,7 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	switch {
 	case errors.As(err, &fault):
 	case errors.Is(err, core.ErrNotFound):
-		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender or link"}, http.StatusNotFound
+		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender, secret or link"}, http.StatusNotFound
 	case errors.Is(err, core.ErrInvalid):
 		fault = &Fault{"usage", err.Error()}
 	case errors.Is(err, tenant.ErrCodeTaken):

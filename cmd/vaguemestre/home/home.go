@@ -64,6 +64,7 @@ func Open(dir string, log *slog.Logger) (*Home, error) {
 func (h *Home) Blobs() string    { return filepath.Join(h.dir, "blobs") }
 func (h *Home) KEK() string      { return filepath.Join(h.dir, "keys", "kek.json") }
 func (h *Home) IndexKey() string { return filepath.Join(h.dir, "keys", "index.key") }
+func (h *Home) Secrets() string  { return filepath.Join(h.dir, "keys", "secrets.key") }
 func (h *Home) ACME() string     { return ACME(h.dir) }
 func (h *Home) Cache() string    { return filepath.Join(h.dir, "cache") }
 func (h *Home) Socket() string   { return Socket(h.dir) }

@@ -31,9 +31,23 @@ func (s *Store) AddCitizen(ctx context.Context, e citizen.Enrolment) error {
 		if err := addLikenesses(ctx, tx, e.Tenant, e.ID, e.Alike); err != nil {
 			return err
 		}
+		if err := addContact(ctx, tx, e); err != nil {
+			return err
+		}
 		who := core.Access{Tenant: e.Tenant, Vault: e.ID, Actor: "maintenance", Act: "enrol", Purpose: "open_vault"}
 		return record(ctx, tx, who, s.now())
 	})
+}
+
+// addContact notes the address given at enrolment, and orders the letter that proves it.
+func addContact(ctx context.Context, tx pgx.Tx, e citizen.Enrolment) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO sender (tenant_id, citizen_id, id, keyed_hash, sealed, how, created_at, contact) VALUES ($1, $2, $3, $4, $5, $6, $7, true)`,
+		e.Tenant, e.ID, e.Contact.ID, e.Contact.Hash, e.Contact.Sealed, e.Contact.How, e.Contact.Created)
+	if err != nil {
+		return err
+	}
+	return postLetters(ctx, tx, e.Letters, e.Created)
 }
 
 func addAddress(ctx context.Context, tx pgx.Tx, tenant core.TenantID, owner core.CitizenID, a citizen.Address) error {

@@ -94,7 +94,10 @@ func (s *Store) Opened(ctx context.Context, lease core.Lease, o opening.Opened) 
 		}
 		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, signed = nullif($9,''), lease_until = NULL, reason = NULL
 			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin, o.Signed)
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		return postLetters(ctx, tx, o.Letters, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("record opening of deposit %s: %w", lease.ID, err)
@@ -112,7 +115,10 @@ func (s *Store) Hold(ctx context.Context, lease core.Lease, h opening.Held) erro
 		_, err := tx.Exec(ctx, `
 			UPDATE deposit SET state = 'held', trust = $3, trust_reason = $4, reason = $5, origin = $6, held_until = $7, lease_until = NULL
 			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, int(h.Trust), h.Attribution.Reason, h.Reason, h.Origin, s.now().Add(attribution.HeldFor))
-		return err
+		if err != nil {
+			return err
+		}
+		return postLetters(ctx, tx, h.Letters, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("hold deposit %s: %w", lease.ID, err)

@@ -68,7 +68,7 @@ func (s *Store) Attach(ctx context.Context, who core.Access, id core.DepositID) 
 // Detach takes a deposit, its pieces and the documents that only they make out of
 // who.Vault, holds it for nobody with its bodies' keys wrapped as given, and journals it
 // for both. A worker that is at it finds its lease gone. It returns blobs to delete.
-func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time) (orphans []core.Ref, err error) {
+func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time, letters []core.LetterOrder) (orphans []core.Ref, err error) {
 	err = s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE deposit SET state = 'held', citizen_id = NULL, address_id = NULL, trust = 0, trust_reason = 'detached', reason = 'detached', sentence = NULL,
@@ -90,6 +90,12 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 			return err
 		}
 		if orphans, err = unmake(ctx, tx, who.Tenant, who.Vault, id); err != nil {
+			return err
+		}
+		if err := silence(ctx, tx, who.Tenant, who.Vault, id, s.now()); err != nil {
+			return err
+		}
+		if err := postLetters(ctx, tx, letters, s.now()); err != nil {
 			return err
 		}
 		nobody := who

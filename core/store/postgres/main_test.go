@@ -53,7 +53,7 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	return w
 }
 
-// know adds a sender of the citizen's, and a link to verify it.
+// know adds a sender of the citizen's, a link to verify it, and a secret of the town's.
 func (w *town) know() {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -62,6 +62,7 @@ func (w *town) know() {
 	w.must(err)
 	w.must(w.http.AddLink(ctx, link.Link{Tenant: w.tenant, Vault: w.address.Vault, Hash: sum("token"), Purpose: link.VerifySender, Object: string(sender),
 		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
+	w.must(w.http.PutSecret(ctx, w.tenant, tenant.SecretRelay, []byte("sealed"), time.Now()))
 	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
 }
 
@@ -78,6 +79,7 @@ func (w *town) enrol() core.Address {
 	w.must(w.http.AddCitizen(w.t.Context(), citizen.Enrolment{
 		Tenant: w.tenant, ID: a.Vault, Identity: []byte("sealed"), VaultKey: []byte("wrapped"), Consent: citizen.ConsentVersion, Created: time.Now(),
 		Address: citizen.Address{ID: a.ID, Hash: sum(string(a.ID)), Sealed: []byte("sealed"), Created: time.Now()},
+		Contact: citizen.Sender{ID: core.NewID[core.SenderID](), Hash: sum(string(a.Vault)), Sealed: []byte("sealed"), How: citizen.ByLink, Created: time.Now()},
 		Alike:   []citizen.Likeness{{Kind: citizen.LikeName, Hash: sum("zoe durand")}},
 	}))
 	return a

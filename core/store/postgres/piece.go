@@ -82,7 +82,13 @@ func (s *Store) Amend(ctx context.Context, lease core.Lease, change func(*core.P
 				INSERT INTO artifact (tenant_id, piece_id, kind, producer, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 				ON CONFLICT DO NOTHING`, p.Tenant, p.ID, a.Kind, a.Producer, a.Sealed, s.now())
 		}
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		if p.State.Open() {
+			return nil
+		}
+		return resultDue(ctx, tx, lease.Tenant, lease.ID, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("amend piece %s: %w", lease.ID, err)
@@ -112,7 +118,10 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 		d = f.Document
 		_, err = tx.Exec(ctx, `UPDATE piece SET state = 'filed', document_id = $3, version = $4, lease_until = NULL, reason = nullif($5,''), desk = '' WHERE tenant_id = $1 AND id = $2`,
 			lease.Tenant, lease.ID, d.ID, version, f.Reason)
-		return err
+		if err != nil {
+			return err
+		}
+		return resultDue(ctx, tx, lease.Tenant, lease.ID, s.now())
 	})
 	if err != nil {
 		return "", fmt.Errorf("file piece %s: %w", lease.ID, err)

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"vaguemestre/core"
 	"vaguemestre/core/address"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/intake"
-	"vaguemestre/core/report"
 )
 
 // RecordReport commits a report, or returns the id of the one that was there.
@@ -29,18 +30,18 @@ func (s *Store) RecordReport(ctx context.Context, r intake.Report) (id core.Repo
 }
 
 // Report reads a leased report.
-func (s *Store) Report(ctx context.Context, lease core.Lease) (r report.Report, err error) {
+func (s *Store) Report(ctx context.Context, lease core.Lease) (r bounce.Report, err error) {
 	err = s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
 		return tx.QueryRow(ctx, `SELECT letter, sealed FROM report WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID).Scan(&r.Letter, &r.Sealed)
 	})
 	if err != nil {
-		return report.Report{}, fmt.Errorf("read report %s: %w", lease.ID, one(err))
+		return bounce.Report{}, fmt.Errorf("read report %s: %w", lease.ID, one(err))
 	}
 	return r, nil
 }
 
 // ReadReport notes what a leased report says on its letter, flags its citizen when the
-// letter came back for good, and ends the report, in one transaction. report.ErrEarly
+// letter came back for good, and ends the report, in one transaction. bounce.ErrEarly
 // when the letter waits; core.ErrStale when the lease has passed on.
 func (s *Store) ReadReport(ctx context.Context, lease core.Lease, said core.DeliveryReport) error {
 	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
@@ -75,40 +76,60 @@ func (s *Store) noteDelivery(ctx context.Context, tx pgx.Tx, lease core.Lease, s
 		return false, err
 	}
 	low, high := address.LetterRange(prefix)
-	var letter core.LetterID
-	var vault core.CitizenID
-	var state core.LetterState
-	err = tx.QueryRow(ctx, `SELECT id, coalesce(citizen_id::text,''), state FROM letter WHERE tenant_id = $1 AND id BETWEEN $2 AND $3 LIMIT 1`, lease.Tenant, low, high).
-		Scan(&letter, &vault, &state)
+	var l bounced
+	err = tx.QueryRow(ctx, `SELECT id, coalesce(citizen_id::text,''), state, kind, once FROM letter WHERE tenant_id = $1 AND id BETWEEN $2 AND $3 LIMIT 1`, lease.Tenant, low, high).
+		Scan(&l.id, &l.vault, &l.state, &l.kind, &l.once)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return false, nil
 	case err != nil:
 		return false, err
-	case state == core.LetterWaiting:
-		return false, report.ErrEarly
+	case l.state == core.LetterWaiting:
+		return false, bounce.ErrEarly
 	}
 	outcome := core.LetterOutcome{State: core.LetterState(said.Delivery), Code: string(said.Delivery), Status: said.Status}
-	if err := letterStatus(ctx, tx, lease.Tenant, letter, outcome, s.now()); err != nil {
+	if err := letterStatus(ctx, tx, lease.Tenant, l.id, outcome, s.now()); err != nil {
 		if errors.Is(err, core.ErrNotFound) {
 			return false, nil
 		}
 		return false, err
 	}
-	if said.Delivery != core.DeliveryBounced || vault == "" {
-		return true, nil
+	if said.Delivery == core.DeliveryBounced && l.toContact() {
+		err = s.unreachable(ctx, tx, lease.Tenant, l)
 	}
-	return true, s.unreachable(ctx, tx, lease.Tenant, vault, letter)
+	return true, err
 }
 
-// unreachable notes that letters to a citizen come back, until an address of theirs is
-// verified again.
-func (s *Store) unreachable(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, letter core.LetterID) error {
-	tag, err := tx.Exec(ctx, `UPDATE citizen SET unreachable_since = $3 WHERE tenant_id = $1 AND id = $2 AND unreachable_since IS NULL`, tenant, vault, s.now())
-	if err != nil || tag.RowsAffected() == 0 {
+// bounced is a letter of which a report speaks.
+type bounced struct {
+	id    core.LetterID
+	vault core.CitizenID
+	state core.LetterState
+	kind  core.LetterKind
+	once  string
+}
+
+// toContact reports whether the letter went to the address that letters to the citizen go
+// to, and not to one that is yet to be verified, to another sender or to a service.
+func (b bounced) toContact() bool {
+	return b.vault != "" && b.kind != core.LetterDispatch && b.once != "sender" && !strings.HasPrefix(b.once, "verify_sender")
+}
+
+// unreachable notes that letters to the citizen's contact come back, until it is verified
+// again.
+func (s *Store) unreachable(ctx context.Context, tx pgx.Tx, tenant core.TenantID, b bounced) error {
+	var sender core.SenderID
+	err := tx.QueryRow(ctx, `
+		UPDATE sender SET bounced_at = $3 WHERE tenant_id = $1 AND citizen_id = $2 AND id = (
+		  SELECT id FROM sender WHERE tenant_id = $1 AND citizen_id = $2 AND verified_at IS NOT NULL AND revoked_at IS NULL `+contactFirst+`)
+		RETURNING id`, tenant, b.vault, s.now()).Scan(&sender)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	return record(ctx, tx, core.Access{Tenant: tenant, Vault: vault, Actor: "pipeline", Act: "contact_unreachable", Purpose: "letter_bounced", Object: string(letter)}, s.now())
+	return record(ctx, tx, core.Access{Tenant: tenant, Vault: b.vault, Actor: "pipeline", Act: "contact_unreachable", Purpose: "letter_bounced", Object: string(sender)}, s.now())
 }
 
 // ExpireReports deletes the reports that came before a time, and returns how many.

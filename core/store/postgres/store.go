@@ -30,6 +30,7 @@ const (
 	RoleScheduler Role = "scheduler"
 	RoleMailer    Role = "mailer"
 	RoleKeeper    Role = "keeper"
+	RoleIMAP      Role = "imap"
 )
 
 // Store serves the jobs under one process role.

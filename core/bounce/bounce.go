@@ -1,6 +1,6 @@
-// Package report reads what comes back to the return paths of letters, and notes on each
+// Package bounce reads what comes back to the return paths of letters, and notes on each
 // letter what it says. Nothing of it becomes a deposit, and nothing is answered.
-package report
+package bounce
 
 import (
 	"context"

@@ -1,0 +1,94 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"vaguemestre/core"
+	"vaguemestre/core/notice"
+	"vaguemestre/core/tenant"
+)
+
+// contactFirst orders a citizen's verified senders: the address given at enrolment, then
+// the one verified first. One from which a letter came back is left out until it was
+// verified again.
+const contactFirst = `AND bounced_at IS NULL ORDER BY contact DESC, verified_at, id LIMIT 1`
+
+// Recipients reads the town's settings and, unless vault is "", the citizen's addresses.
+func (s *Store) Recipients(ctx context.Context, t core.TenantID, vault core.CitizenID) (to notice.Recipients, err error) {
+	var raw []byte
+	err = s.once(ctx, t, func(b *pgx.Batch) {
+		b.Queue(`SELECT settings FROM tenant_settings WHERE tenant_id = $1 ORDER BY version DESC LIMIT 1`, t).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&raw) })
+		b.Queue(`
+			SELECT (SELECT keyed_hash FROM sender WHERE tenant_id = $1 AND citizen_id::text = $2 AND verified_at IS NOT NULL AND revoked_at IS NULL `+contactFirst+`),
+			       coalesce((SELECT array_agg(keyed_hash) FROM sender WHERE tenant_id = $1 AND citizen_id::text = $2 AND revoked_at IS NULL), '{}')`, t, string(vault)).
+			QueryRow(func(r pgx.Row) error { return r.Scan(&to.Contact, &to.Addresses) })
+	})
+	if err == nil {
+		to.Settings, err = tenant.Parse(raw)
+	}
+	if err != nil {
+		return notice.Recipients{}, fmt.Errorf("recipients of tenant %s: %w", t, one(err))
+	}
+	return to, nil
+}
+
+// Owner says whose a deposit is; "" for nobody's.
+func (s *Store) Owner(ctx context.Context, t core.TenantID, deposit core.DepositID) (owner core.CitizenID, err error) {
+	err = s.tx(ctx, t, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT coalesce(citizen_id::text,'') FROM deposit WHERE tenant_id = $1 AND id::text = $2`, t, string(deposit)).Scan(&owner)
+	})
+	if err != nil {
+		return "", fmt.Errorf("owner of deposit %s: %w", deposit, one(err))
+	}
+	return owner, nil
+}
+
+// resultDue lets the result of a piece's deposit be told once no piece of it is under way
+// any more. A result that was told before, or is being told, while one was, is followed
+// by a last one. The letter's lock lets pieces that end together look one after another,
+// so that the last of them finds itself the last.
+func resultDue(ctx context.Context, tx pgx.Tx, t core.TenantID, piece string, at time.Time) error {
+	var id core.LetterID
+	var deposit core.DepositID
+	var waits bool
+	err := tx.QueryRow(ctx, `
+		SELECT l.id, p.deposit_id, l.state = 'waiting' AND coalesce(l.lease_until <= clock_timestamp(), true)
+		FROM piece p JOIN letter l ON l.tenant_id = p.tenant_id AND l.kind = 'result' AND l.object_id = p.deposit_id::text AND l.once = p.citizen_id::text
+		WHERE p.tenant_id = $1 AND p.id = $2 AND l.state <> 'cancelled' FOR UPDATE OF l`, t, piece).Scan(&id, &deposit, &waits)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("result letter: %w", err)
+	}
+	var open bool
+	err = tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM piece WHERE tenant_id = $1 AND deposit_id = $2 AND state IN ('waiting','examined','recognised'))`, t, deposit).Scan(&open)
+	if err != nil || open {
+		return err
+	}
+	if waits {
+		_, err = tx.Exec(ctx, `UPDATE letter SET next_at = $3 WHERE tenant_id = $1 AND id = $2 AND next_at > $3`, t, id, at)
+		return err
+	}
+	last := core.LetterOrder{ID: core.NewID[core.LetterID](), Tenant: t, Kind: core.LetterResult, Object: string(deposit), Due: at, Limit: notice.PerDay}
+	err = tx.QueryRow(ctx, `SELECT coalesce(citizen_id::text,''), once, counted FROM letter WHERE tenant_id = $1 AND id = $2`, t, id).Scan(&last.Vault, &last.Once, &last.Address)
+	if err != nil {
+		return err
+	}
+	last.Once += notice.Last
+	return postLetters(ctx, tx, []core.LetterOrder{last}, at)
+}
+
+// silence cancels the letters on a deposit that still wait to be told to a vault.
+func silence(ctx context.Context, tx pgx.Tx, t core.TenantID, vault core.CitizenID, deposit core.DepositID, at time.Time) error {
+	_, err := tx.Exec(ctx, `
+		UPDATE letter SET state = 'cancelled', code = 'detached', settled_at = $4
+		WHERE tenant_id = $1 AND citizen_id = $2 AND object_id = $3 AND state = 'waiting'`, t, vault, string(deposit), at)
+	return err
+}

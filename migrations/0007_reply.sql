@@ -37,7 +37,7 @@ ALTER TABLE deposit_address
   ADD purpose   text NOT NULL DEFAULT 'deposit' CHECK (purpose IN ('deposit','reply')),
   ADD object_id uuid,                    -- reply: the deposit that is answered
   ADD CHECK ((purpose = 'reply') = (object_id IS NOT NULL));
-CREATE UNIQUE INDEX deposit_address_reply ON deposit_address (tenant_id, object_id) WHERE purpose = 'reply';
+CREATE INDEX deposit_address_reply ON deposit_address (tenant_id, object_id) WHERE purpose = 'reply';
 
 -- A document has one version in force. One that left it is kept, with what the document
 -- was while it was in force, and may come back for a while. Content that has left may

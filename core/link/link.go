@@ -32,6 +32,17 @@ const (
 	deleteFor  = 7 * 24 * time.Hour
 )
 
+// Lasts is for how long a link of the purpose works.
+func (p Purpose) Lasts() time.Duration {
+	switch p {
+	case ConfirmDeposit:
+		return confirmFor
+	case DeleteDocument:
+		return deleteFor
+	}
+	return verifyFor
+}
+
 // Link is a link as it is stored.
 type Link struct {
 	Tenant  core.TenantID
@@ -71,14 +82,7 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 	_, _ = rand.Read(b[:]) // documented never to fail
 	token = base64.RawURLEncoding.EncodeToString(b[:])
 	now := l.now()
-	lasts := verifyFor
-	switch p {
-	case ConfirmDeposit:
-		lasts = confirmFor
-	case DeleteDocument:
-		lasts = deleteFor
-	}
-	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(lasts)})
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
 	if err != nil {
 		return "", fmt.Errorf("issue link: %w", err)
 	}

@@ -80,6 +80,10 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 		if tag.RowsAffected() == 0 {
 			return core.ErrNotFound
 		}
+		_, err = tx.Exec(ctx, `UPDATE deposit_address SET revoked_at = $3 WHERE tenant_id = $1 AND object_id = $2 AND purpose = 'reply' AND revoked_at IS NULL`, who.Tenant, id, s.now())
+		if err != nil {
+			return err
+		}
 		for i, w := range wrapped {
 			if _, err := tx.Exec(ctx, `UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`, who.Tenant, id, i+1, w); err != nil {
 				return err

@@ -92,3 +92,58 @@ func silence(ctx context.Context, tx pgx.Tx, t core.TenantID, vault core.Citizen
 		WHERE tenant_id = $1 AND citizen_id = $2 AND object_id = $3 AND state = 'waiting'`, t, vault, string(deposit), at)
 	return err
 }
+
+// Told reads a deposit as letters speak of it; core.ErrNotFound.
+func (s *Store) Told(ctx context.Context, t core.TenantID, deposit core.DepositID) (notice.Told, error) {
+	told := notice.Told{Deposit: deposit}
+	err := s.tx(ctx, t, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `
+			SELECT coalesce(d.citizen_id::text,''), d.channel, d.state, d.trust, d.received_at, d.origin, coalesce(b.object_id::text,''), coalesce(b.wrapped,'')
+			FROM deposit d LEFT JOIN deposit_body b ON b.tenant_id = d.tenant_id AND b.deposit_id = d.id AND b.n = 1
+			WHERE d.tenant_id = $1 AND d.id::text = $2`, t, string(deposit)).
+			Scan(&told.Vault, &told.Channel, &told.State, &told.Trust, &told.Received, &told.Origin, &told.Body.Object, &told.Body.Wrapped)
+		if err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT p.state, p.desk, coalesce(p.reason,''), coalesce(p.sentence,''), coalesce(d.type,''), coalesce(d.state,''), coalesce(d.standing,''), coalesce(d.valid_until::text,'')
+			FROM piece p LEFT JOIN document d ON d.tenant_id = p.tenant_id AND d.citizen_id = p.citizen_id AND d.id = p.document_id
+			WHERE p.tenant_id = $1 AND p.deposit_id::text = $2 AND p.state <> 'set_aside' ORDER BY p.n`, t, string(deposit))
+		if err != nil {
+			return err
+		}
+		told.Pieces, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (p notice.ToldPiece, err error) {
+			var valid string
+			if err := r.Scan(&p.State, &p.Desk, &p.Reason, &p.Sentence, &p.Type, &p.Document, &p.Standing, &valid); err != nil {
+				return p, err
+			}
+			return p, p.ValidUntil.UnmarshalText([]byte(valid))
+		})
+		return err
+	})
+	if err != nil {
+		return notice.Told{}, fmt.Errorf("read deposit %s: %w", deposit, one(err))
+	}
+	return told, nil
+}
+
+// Contact reads the address letters to a citizen go to; core.ErrNotFound when none is
+// verified.
+func (s *Store) Contact(ctx context.Context, t core.TenantID, vault core.CitizenID) (notice.Contact, error) {
+	return s.contact(ctx, t, `citizen_id = $2 AND verified_at IS NOT NULL AND revoked_at IS NULL `+contactFirst, vault)
+}
+
+// SenderContact reads one sender in force of the citizen's; core.ErrNotFound.
+func (s *Store) SenderContact(ctx context.Context, t core.TenantID, vault core.CitizenID, id core.SenderID) (notice.Contact, error) {
+	return s.contact(ctx, t, `citizen_id = $2 AND id::text = $3 AND revoked_at IS NULL`, vault, string(id))
+}
+
+func (s *Store) contact(ctx context.Context, t core.TenantID, where string, args ...any) (c notice.Contact, err error) {
+	err = s.tx(ctx, t, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `SELECT sealed, verified_at IS NOT NULL FROM sender WHERE tenant_id = $1 AND `+where, append([]any{t}, args...)...).Scan(&c.Box, &c.Verified)
+	})
+	if err != nil {
+		return notice.Contact{}, fmt.Errorf("contact: %w", one(err))
+	}
+	return c, nil
+}

@@ -27,6 +27,7 @@ import (
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -327,6 +328,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
 		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,
+		Reviser:   revision.New(s, p.keeper, links, p.now),
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.

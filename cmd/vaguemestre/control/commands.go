@@ -33,6 +33,7 @@ type Args struct {
 	Sender   string            `json:"sender,omitempty"` // id
 	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
+	Version  int               `json:"version,omitempty"` // of a document; 0: none named
 }
 
 func (s *Server) commands() map[string]command {
@@ -58,6 +59,10 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/versions":         s.vaultVersions,
+		"vault/restore":          s.vaultRestore,
+		"vault/delete":           s.vaultDelete,
+		"mail/reports":           s.mailReports,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

@@ -47,7 +47,7 @@ func newTenant(c *client) *cobra.Command {
 			return c.call(cmd, "tenant/set", s, showSettings)
 		}}
 	tenantFlag(set, &s)
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c))
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c), newMentions(c))
 }
 
 func newCitizen(c *client) *cobra.Command {
@@ -101,7 +101,7 @@ func newSender(c *client) *cobra.Command {
 		sub("list", "Show them, forgotten ones included (journaled)", func(*cobra.Command, *control.Args) {}, nil, "id", "address", "how", "verified", "revoked"),
 		sub("add", "Note an address; it vouches for nothing until it is verified", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Email, "email", "", "the address")
-		}, []string{"email"}, "id", "token"),
+		}, []string{"email"}, "id", "token", "sent"),
 		sub("verify", "Take the token that was sent to an address as proof", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Token, "token", "", "the token")
 		}, []string{"token"}, "verified"),
@@ -140,7 +140,7 @@ func newVault(c *client) *cobra.Command {
 	confirm.Flags().StringVar(&a.Token, "token", "", "the token of a link, in the place of a deposit's id")
 	confirm.Flags().BoolVar(&a.Remember, "remember", false, "let what this deposit's sender sends, proven, need no yes from now on")
 	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
-		append(revisions(c), required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen"))...)
+		append(revisions(c), required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen"), newReceipts(c))...)
 }
 
 // get writes to a file only once the whole has arrived.

@@ -84,7 +84,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (_ *process, err e
 	}()
 	for _, step := range []func(context.Context) error{
 		p.takeHome, p.openDatabase, p.openRedis, p.openBlobs, p.openKeys,
-		p.buildKeeper, p.buildSMTP, p.buildWorker, p.buildScheduler, p.buildControl,
+		p.buildKeeper, p.buildSMTP, p.buildWorker, p.buildScheduler, p.buildMailer, p.buildControl,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

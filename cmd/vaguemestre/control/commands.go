@@ -31,7 +31,9 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 	Version  int               `json:"version,omitempty"` // of a document; 0: none named
 }
@@ -63,6 +65,12 @@ func (s *Server) commands() map[string]command {
 		"vault/restore":          s.vaultRestore,
 		"vault/delete":           s.vaultDelete,
 		"mail/reports":           s.mailReports,
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

@@ -18,7 +18,10 @@ func (s *Server) senderAdd(ctx context.Context, a Args) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{map[string]any{"id": id, "token": token}}, nil
+	if token == "" {
+		return []any{map[string]any{"id": id, "sent": true}}, nil
+	}
+	return []any{map[string]any{"id": id, "token": token, "sent": false}}, nil
 }
 
 func (s *Server) senderVerify(ctx context.Context, a Args) ([]any, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,12 +57,14 @@ func countLetter(ctx context.Context, tx pgx.Tx, o core.LetterOrder, at time.Tim
 
 // ClaimLetters counts an attempt at up to n letters that are due and leases them for ttl,
 // before any work is done. Tenants take turns: one with ten thousand letters due leaves
-// the others their share. What nobody else claims goes to whoever has more.
-func (s *Store) ClaimLetters(ctx context.Context, n int, ttl time.Duration) ([]core.LetterLease, error) {
+// the others their share. What nobody else claims goes to whoever has more. Of the tenants
+// except, none is claimed and no attempt counted.
+func (s *Store) ClaimLetters(ctx context.Context, n int, ttl time.Duration, except ...core.TenantID) ([]core.LetterLease, error) {
 	tenants, err := s.Tenants(ctx)
 	if err != nil {
 		return nil, err
 	}
+	tenants = slices.DeleteFunc(tenants, func(t core.TenantID) bool { return slices.Contains(except, t) })
 	rand.Shuffle(len(tenants), func(i, j int) { tenants[i], tenants[j] = tenants[j], tenants[i] })
 	var out []core.LetterLease
 	for len(tenants) > 0 && len(out) < n {

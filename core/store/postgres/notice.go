@@ -147,3 +147,50 @@ func (s *Store) contact(ctx context.Context, t core.TenantID, where string, args
 	}
 	return c, nil
 }
+
+// ReceiptRow is the registration of a deposit as its owner keeps it, in the vault whether
+// a letter went out or not. Its service is the one in charge when it came.
+type ReceiptRow struct {
+	Number   core.DepositID    `json:"number"`
+	Received time.Time         `json:"received"`
+	Channel  string            `json:"channel"`
+	State    core.DepositState `json:"state"`
+	Files    int               `json:"files"` // those set aside left out
+	Service  string            `json:"service"`
+	Address  string            `json:"service_address"`
+	Phone    string            `json:"service_phone"`
+	Email    string            `json:"service_email,omitempty"`
+	Hours    string            `json:"service_hours,omitempty"`
+	Letter   core.LetterState  `json:"letter,omitempty"` // of the receipt, or else of the result; "": none was ordered
+}
+
+// Receipts lists the deposits of a vault, oldest first, and journals it.
+func (s *Store) Receipts(ctx context.Context, who core.Access) (out []ReceiptRow, err error) {
+	err = s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
+		if err := record(ctx, tx, who, s.now()); err != nil {
+			return err
+		}
+		rows, err := tx.Query(ctx, `
+			SELECT d.id, d.received_at, d.channel, d.state,
+			       (SELECT count(*) FROM piece p WHERE p.tenant_id = d.tenant_id AND p.deposit_id = d.id AND p.state <> 'set_aside'),
+			       coalesce(t.settings->>'service_name',''), coalesce(t.settings->>'service_address',''), coalesce(t.settings->>'service_phone',''),
+			       coalesce(t.settings->>'service_email',''), coalesce(t.settings->>'service_hours',''),
+			       coalesce((SELECT l.state FROM letter l WHERE l.tenant_id = d.tenant_id AND l.citizen_id = d.citizen_id AND l.object_id = d.id::text AND l.once <> 'sender'
+			                 ORDER BY l.kind, l.created_at LIMIT 1), '')
+			FROM deposit d JOIN LATERAL (
+			  SELECT settings FROM tenant_settings s WHERE s.tenant_id = d.tenant_id ORDER BY created_at <= d.received_at DESC,
+			         CASE WHEN created_at <= d.received_at THEN version ELSE -version END DESC LIMIT 1) t ON true
+			WHERE d.tenant_id = $1 AND d.citizen_id = $2 AND d.state <> 'destroyed' ORDER BY d.received_at, d.id`, who.Tenant, who.Vault)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (d ReceiptRow, err error) {
+			return d, r.Scan(&d.Number, &d.Received, &d.Channel, &d.State, &d.Files, &d.Service, &d.Address, &d.Phone, &d.Email, &d.Hours, &d.Letter)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list receipts: %w", err)
+	}
+	return out, nil
+}

@@ -73,7 +73,7 @@ GRANT SELECT ON report TO vaguemestre_worker;
 GRANT UPDATE (state, reason, sentence, attempts, lease_token, lease_until, next_at) ON report TO vaguemestre_worker;
 GRANT SELECT (tenant_id, id, lease_token, lease_until) ON report TO vaguemestre_keeper;
 GRANT SELECT (tenant_id, id, state, attempts, lease_until, next_at, received_at), DELETE ON report TO vaguemestre_scheduler;
-GRANT SELECT ON report TO vaguemestre_http;
+GRANT SELECT (tenant_id, id, letter, channel, received_at, state, reason) ON report TO vaguemestre_http;
 
 -- Workers flag what cannot be reached, and find what a reply answers.
 GRANT UPDATE (bounced_at), SELECT (bounced_at) ON sender TO vaguemestre_worker;

@@ -239,3 +239,49 @@ func TestConfirmDeposit(t *testing.T) {
 		t.Errorf("a deposit that brought nothing: %v", err)
 	}
 }
+
+// What a reply's file becomes is decided by its type and its trust, among what the reply
+// answers.
+func TestNIM2_WhereAReplysFileGoes(t *testing.T) {
+	typ := catalogue.Type{Code: "carte", Validation: byNobody}
+	card, other := filing.Answer{ID: "card", Type: "carte"}, filing.Answer{ID: "other", Type: "avis"}
+	taken, twin := filing.Answer{ID: "card", Type: "carte", Taken: true}, filing.Answer{ID: "twin", Type: "carte"}
+	for _, c := range []struct {
+		name     string
+		answers  []filing.Answer
+		reply    bool
+		trust    core.Trust
+		id       core.DocumentID // "" a document of its own
+		replaces core.DocumentID
+		state    core.DocumentState
+		reason   string
+	}{
+		{"no reply", nil, false, core.T3, "", "", core.DocumentValidated, ""},
+		{"the one document", []filing.Answer{card}, true, core.T3, "card", "card", core.DocumentValidated, filing.ReasonReplaced},
+		{"the one of its type", []filing.Answer{other, card}, true, core.T3, "card", "card", core.DocumentValidated, filing.ReasonReplaced},
+		{"not proven", []filing.Answer{card}, true, core.T2, "", "card", core.DocumentToConfirm, filing.ReasonProposed},
+		{"nothing proven at all", []filing.Answer{card}, true, core.T0, "", "card", core.DocumentToConfirm, filing.ReasonProposed},
+		{"another type", []filing.Answer{other}, true, core.T3, "", "", core.DocumentValidated, filing.ReasonOtherType},
+		{"two of its type", []filing.Answer{card, twin}, true, core.T3, "", "", core.DocumentToConfirm, filing.ReasonSeveral},
+		{"its second file", []filing.Answer{taken}, true, core.T3, "", "", core.DocumentToConfirm, filing.ReasonSeveral},
+		{"nothing there any more", nil, true, core.T3, "", "", core.DocumentValidated, filing.ReasonNothing},
+	} {
+		s := &shelf{}
+		if c.reply {
+			s.answered = filing.Answered{Deposit: "deposit", Documents: c.answers}
+		}
+		p := core.Piece{Trust: c.trust, Journey: core.JourneyHome, ID: "piece"}
+		if _, err := filing.New(s, plainKeys{}, func() time.Time { return today }).File(t.Context(), core.Lease{}, p, core.PieceMeta{}, core.Verdict{Type: "carte"}, typ); err != nil {
+			t.Fatal(err)
+		}
+		got := s.filed[0]
+		own := got.Document.ID != "card" && got.Document.ID != "twin"
+		if own != (c.id == "") || !own && got.Document.ID != c.id || got.Document.Replaces != c.replaces || got.Document.State != c.state || got.Reason != c.reason {
+			t.Errorf("%s: %s, replaces %q, %s, %q", c.name, got.Document.ID, got.Document.Replaces, got.Document.State, got.Reason)
+		}
+		var meta core.DocumentMeta
+		if err := json.Unmarshal(got.Document.Meta, &meta); err != nil || meta.Document != got.Document.ID {
+			t.Errorf("%s: metadata name %q, %v", c.name, meta.Document, err)
+		}
+	}
+}

@@ -96,7 +96,7 @@ func (c *Conn) open(ctx context.Context, relay Relay) error {
 	if err := c.hello(); err != nil {
 		return err
 	}
-	if !relay.Implicit && (!local(c.conn) || relay.Pin != nil) {
+	if !relay.Implicit && (!local(c.line) || relay.Pin != nil || c.cfg.nothingLocal) {
 		if err := c.startTLS(ctx, relay); err != nil {
 			return err
 		}

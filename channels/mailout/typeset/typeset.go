@@ -79,7 +79,7 @@ func fields(m *Message, l core.Letter, s Sender) string {
 	var b strings.Builder
 	field(&b, "From", mailbox(s.Name, m.From, len("From: ")))
 	field(&b, "To", mailbox(l.ToName, m.To, len("To: ")))
-	if reply, ok := ParseAddress(l.ReplyTo); ok {
+	if reply, ok := ParseAddress(l.ReplyTo); ok && !reply.UTF8() { // it would keep the letter from relays that do not know SMTPUTF8
 		field(&b, "Reply-To", reply.String())
 	}
 	field(&b, "Subject", unstructured(shorten(plain(l.Subject), 300), len("Subject: ")))

@@ -49,15 +49,17 @@ CREATE TABLE dispatch (
   id            uuid NOT NULL,
   service_id    uuid NOT NULL,
   agent_id      uuid,                    -- who selected the documents
-  rule_document uuid,                    -- or the document that a rule sent by itself
+  rule_document uuid,                    -- or the document that a rule sent by itself,
+  rule_version  int,                     -- and the version of it
   purpose       text NOT NULL,           -- of a rule; an agent's words are sealed
   sealed        bytea,                   -- box of the vault: an agent's purpose
   sending       int NOT NULL CHECK (sending > 0), -- the latest; earlier ones were sent anew
   created_at    timestamptz NOT NULL,
   cancelled_at  timestamptz,
   PRIMARY KEY (tenant_id, citizen_id, id),
-  UNIQUE (tenant_id, citizen_id, service_id, rule_document), -- a rule sends a document once
+  UNIQUE (tenant_id, citizen_id, service_id, rule_document, rule_version), -- by itself a version goes once
   CHECK ((agent_id IS NULL) = (rule_document IS NOT NULL)),
+  CHECK ((rule_document IS NULL) = (rule_version IS NULL)),
   CHECK (agent_id IS NULL OR purpose = ''),
   FOREIGN KEY (tenant_id, citizen_id) REFERENCES citizen,
   FOREIGN KEY (tenant_id, service_id) REFERENCES service,

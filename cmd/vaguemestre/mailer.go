@@ -17,6 +17,7 @@ import (
 	"vaguemestre/core/dispatch"
 	"vaguemestre/core/link"
 	"vaguemestre/core/notice"
+	"vaguemestre/core/reply"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
 	"vaguemestre/core/vault"
@@ -35,7 +36,7 @@ func (p *process) buildMailer(ctx context.Context) error {
 		return err
 	}
 	links := link.New(s, p.index, p.now)
-	town := notice.NewComposer(s, p.keeper, links, p.now)
+	town := notice.NewComposer(s, p.keeper, links, p.now).Answered(reply.New(s, p.keeper, p.index, p.now))
 	documents := dispatch.NewComposer(s, p.keeper, vault.NewReader(s, p.keeper, vault.WithRows{Blobs: p.blobs, Rows: s}), links, p.now)
 	composers := byKind{core.LetterReceipt: town, core.LetterResult: town, core.LetterLink: town, core.LetterNotice: town, core.LetterDispatch: documents}
 	cfg := mailout.Config{Now: p.now, Lease: p.cfg.Lease, Submission: submission.Config{Hello: p.cfg.SMTPDomain}, Seen: p.metrics.letter, Rests: p.metrics.rests}

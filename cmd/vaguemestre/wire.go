@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/dsn"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/dispatch"
 	"vaguemestre/core/examine"
@@ -26,6 +28,7 @@ import (
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -241,7 +244,7 @@ func (p *process) buildWorker(ctx context.Context) error {
 	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, bounce.New(s, p.keeper, dsn.Parse), notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -289,6 +292,9 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
 		}
+		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -327,6 +333,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Dispatch:  dispatch.NewDesk(s, p.keeper, reader, links, p.now),
 		Vault:     reader,
 		Filer:     filer,
+		Reviser:   revision.New(s, p.keeper, links, p.now),
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.

@@ -156,7 +156,31 @@ func (c *Composer) gather(ctx context.Context, p *page) error {
 			p.sheets = append(p.sheets, &sheet{Item: item, doc: doc, typ: typ})
 		}
 	}
+	p.fit()
 	return nil
+}
+
+// fit lets the last documents go as links while the part is too large: one may have been
+// replaced by a larger version, or the service takes less than it did.
+func (p *page) fit() {
+	size := bare(p.Service)
+	for _, s := range p.sheets {
+		size += s.weight(p.Service)
+	}
+	for i := len(p.sheets) - 1; i >= 0 && size > p.Service.MaxBytes; i-- {
+		s := p.sheets[i]
+		size -= s.weight(p.Service)
+		s.Link = true
+		size += s.weight(p.Service)
+	}
+}
+
+func (s *sheet) weight(to Service) int64 {
+	var files []int64
+	for _, p := range s.doc.Parts {
+		files = append(files, p.Sealed.Size)
+	}
+	return weight(files, to.Encrypts(), s.Link)
 }
 
 // label of a type; a sensitive one is named in an encrypted message alone (SEC-24).

@@ -25,10 +25,7 @@ type Candidate struct {
 // a document that fits into none goes as a link. The same candidates give the same plan.
 func Plan(s Service, in []Candidate) []Part {
 	var parts []Part
-	size, empty := int64(0), int64(mailBytes)
-	if s.Encrypts() {
-		empty = encoded(empty)
-	}
+	size, empty := int64(0), bare(s)
 	for i, c := range in {
 		item := Item{ID: core.NewID[ItemID](), N: i + 1, Document: c.Document, Link: c.Link || s.LinksOnly}
 		need := weight(c.Files, s.Encrypts(), item.Link)
@@ -52,6 +49,14 @@ func (d *Dispatch) Lay(in []Candidate) {
 	for i := range d.Parts {
 		d.Parts[i].Sending, d.Parts[i].Created = d.Sending, d.Created
 	}
+}
+
+// bare is the size of a message to the service without documents.
+func bare(s Service) int64 {
+	if s.Encrypts() {
+		return encoded(mailBytes)
+	}
+	return mailBytes
 }
 
 // weight is what a document adds to a message as it is sent.

@@ -82,10 +82,7 @@ func TestPlanHolds(t *testing.T) {
 		}
 		parts := Plan(s, in)
 		n := 0
-		empty := int64(mailBytes)
-		if s.Encrypts() {
-			empty = encoded(empty)
-		}
+		empty := bare(s)
 		before := int64(0)
 		for i, p := range parts {
 			if p.N != i+1 || len(p.Items) == 0 {

@@ -279,7 +279,7 @@ func TestSEC53_Refusals(t *testing.T) {
 		{"unknown_service", "voirie", good},
 		{"unknown_document", "etat-civil", foreign},
 		{"unknown_document", "etat-civil", core.NewID[core.DocumentID]()},
-		{"unknown_document", "etat-civil", state("standing = 'deleted'")},
+		{"unknown_document", "etat-civil", state("standing = 'deleted', deleted_at = now()")},
 		{"to_confirm", "etat-civil", state("state = 'to_confirm'")},
 		{"rejected", "etat-civil", state("state = 'rejected'")},
 		{"expired", "etat-civil", state("standing = 'expired'")},
@@ -419,12 +419,21 @@ func TestSEC53_ComposedAsThingsStandThen(t *testing.T) {
 	if l := h.mustLetter(d, 0); len(l.Files) != 0 {
 		t.Error("files to a service that takes links alone")
 	}
+	// The document is replaced by a larger version, and fits in no mail any more.
+	_, err = h.dir.Change(t.Context(), h.ID, "etat-civil", func(s *dispatch.Service) { s.LinksOnly = false })
+	h.must(err)
+	h.Exec("UPDATE piece SET size = 20000000 WHERE document_id = '" + string(paper) + "'")
+	if l := h.mustLetter(d, 0); len(l.Files) != 0 || !strings.Contains(l.Text, "/liens/") {
+		t.Errorf("%d files that fit in no mail", len(l.Files))
+	}
+	h.Exec("UPDATE piece SET size = 10 WHERE document_id = '" + string(paper) + "'")
+	h.names(h.mustLetter(d, 0), paper)
 	// The document changes.
-	for code, set := range map[string]string{"rejected": "state = 'rejected'", "to_confirm": "state = 'to_confirm'", "expired": "standing = 'expired'", "unknown_document": "standing = 'deleted'"} {
+	for code, set := range map[string]string{"rejected": "state = 'rejected'", "to_confirm": "state = 'to_confirm'", "expired": "standing = 'expired'", "unknown_document": "standing = 'deleted', deleted_at = now()"} {
 		h.Exec("UPDATE document SET " + set + " WHERE id = '" + string(paper) + "'")
 		_, err = h.letter(d, 0)
 		h.refused(code, err)
-		h.Exec("UPDATE document SET state = 'validated', standing = 'current' WHERE id = '" + string(paper) + "'")
+		h.Exec("UPDATE document SET state = 'validated', standing = 'current', deleted_at = NULL WHERE id = '" + string(paper) + "'")
 	}
 	// The dispatch, or the service, ends.
 	who := core.Access{Tenant: h.ID, Actor: "maintenance", Purpose: "test"}

@@ -36,6 +36,10 @@ type Store interface {
 	// RecordDeposit commits r, durably, with the bodies that have no Ref. When the fingerprint is there already, nothing is
 	// written and the receipt of the first arrival is returned, marked as a repeat.
 	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
+	Tenants(ctx context.Context) ([]core.TenantID, error)
+	// RecordReport commits r, durably, and returns its id: the first one's, when the
+	// fingerprint is there already, and then nothing is written.
+	RecordReport(ctx context.Context, r Report) (core.ReportID, error)
 }
 
 // Bell wakes a worker. It never blocks or fails: the sweeper rings again.
@@ -52,6 +56,8 @@ type Intake struct {
 
 	mu      sync.Mutex
 	sealers map[core.TenantID]sealer
+	towns   []core.TenantID // of which a return path may be
+	townsAt time.Time       // as of
 }
 
 type sealer struct {
@@ -76,9 +82,13 @@ func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog
 // but each holds a session meanwhile: a silent database shall not use them all up.
 const patience = 20 * time.Second
 
-// Locate says whose address this is: a citizen's secret one, or a town's generic one;
-// core.ErrNotFound when it is unknown, revoked or expired: they cannot be told apart.
+// Locate says whose address this is: a citizen's secret one, a town's generic one, or the
+// return path of a letter; core.ErrNotFound when it is unknown, revoked or expired: they
+// cannot be told apart.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
+	if address.LikeBounce(to) {
+		return i.bounce(ctx, to)
+	}
 	hash, ok := address.Hash(i.index, to)
 	if !ok {
 		hash, ok = address.HashGeneric(i.index, to)
@@ -94,8 +104,12 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 // Accept seals the bodies as they stream in, records the deposit, and rings the bell.
 // Nil means durable: bytes first, row second, answer last. The same channel, address,
 // key and bytes is the same deposit: its first receipt comes back. Any error but a
-// *core.Refusal means "later": nothing of the deposit is visible then.
+// *core.Refusal means "later": nothing of the deposit is visible then. What comes to a
+// letter's return path is taken in as a report: the receipt names that.
 func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
+	if d.Address.Letter != "" && len(bodies) > 0 {
+		return i.acceptReport(ctx, d, bodies[0])
+	}
 	seal, err := i.sealer(ctx, d.Tenant)
 	if err != nil {
 		return core.Receipt{}, err

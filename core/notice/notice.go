@@ -58,6 +58,8 @@ func New(store Store, index vault.Index, now func() time.Time) *Notices {
 //
 //   - the citizen gets a receipt at once and the result when every file is read, or after
 //     the town's wait; one letter where both would go at once;
+//   - a message that asks for deletion is answered by links to the citizen alone, once a
+//     day for what it names;
 //   - the sender gets a receipt if DMARC passed for the address, it is none of the
 //     citizen's, and the message came to a secret address with a file in it.
 func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrder, error) {
@@ -67,6 +69,9 @@ func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrd
 	to, err := n.store.Recipients(ctx, a.Tenant, a.Vault)
 	if err != nil {
 		return nil, fmt.Errorf("recipients: %w", err)
+	}
+	if a.Deletes != "" {
+		return n.deletion(a, to), nil
 	}
 	if !to.Settings.Acknowledges() {
 		return nil, nil
@@ -113,6 +118,20 @@ func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 	result.Due = result.Due.Add(time.Duration(to.Settings.ResultWait))
 	return []core.LetterOrder{receipt, result}
 }
+
+// deletion is the letter with the links that delete what a reply names. It goes to the
+// citizen, whoever wrote the reply.
+func (n *Notices) deletion(a core.Arrival, to Recipients) []core.LetterOrder {
+	if to.Contact == nil || !to.Settings.Sends() {
+		return nil
+	}
+	day := n.now().In(to.Settings.Location()).Format(time.DateOnly)
+	o := n.order(a.Tenant, core.LetterLink, a.Vault, string(a.Deletes), onceDelete+"/"+day)
+	o.Address, o.Limit = n.count(to.Contact, to.Settings), PerDay
+	return []core.LetterOrder{o}
+}
+
+const onceDelete = "delete_document"
 
 // stranger is the keyed hash of a sender who is told of the registration besides the
 // citizen.

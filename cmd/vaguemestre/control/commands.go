@@ -36,6 +36,7 @@ type Args struct {
 	Selector string            `json:"selector,omitempty"`
 	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
+	Version  int               `json:"version,omitempty"` // of a document; 0: none named
 
 	Service   string   `json:"service,omitempty"` // code
 	Type      string   `json:"type,omitempty"`    // of documents
@@ -69,6 +70,10 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/versions":         s.vaultVersions,
+		"vault/restore":          s.vaultRestore,
+		"vault/delete":           s.vaultDelete,
+		"mail/reports":           s.mailReports,
 		"service/add":            s.serviceAdd,
 		"service/set":            s.serviceSet,
 		"service/list":           s.serviceList,

@@ -21,6 +21,7 @@ import (
 	"vaguemestre/core/dispatch"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
 	"vaguemestre/core/vault"
@@ -39,6 +40,7 @@ type Jobs struct {
 	Dispatch    *dispatch.Desk
 	Vault       *vault.Reader
 	Filer       *filing.Filer
+	Reviser     *revision.Reviser
 	Blobs       ledger.Shelves
 	Development bool // the operator may act as the citizen
 

@@ -156,7 +156,7 @@ func recall(ctx context.Context, tx pgx.Tx, tenant core.TenantID, code string, a
 
 // obey sends a document that has gone from one state to another wherever the rules for
 // its type say, in the transaction of that change. What does not prove anything any more
-// goes nowhere by itself, and no document goes to a service by rules twice.
+// goes nowhere by itself, and no version goes to a service by rules twice.
 func obey(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DocumentID, from, to core.DocumentState, now time.Time) error {
 	moments := dispatch.Moments(from, to)
 	if len(moments) == 0 {
@@ -178,14 +178,14 @@ func obey(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.Citiz
 	if err != nil || len(ruled) == 0 {
 		return err
 	}
-	files, err := filesOf(ctx, tx, tenant, vault, id)
+	version, files, err := filesOf(ctx, tx, tenant, vault, id)
 	if err != nil || len(files) == 0 {
 		return err
 	}
 	for _, d := range ruled {
 		d.Tenant, d.Vault, d.ID, d.Document, d.Sending, d.Created = tenant, vault, core.NewID[dispatch.ID](), id, 1, now
 		d.Lay([]dispatch.Candidate{{Document: id, Files: files}})
-		if err := insertRuled(ctx, tx, d, now); err != nil {
+		if err := insertRuled(ctx, tx, d, version, now); err != nil {
 			return fmt.Errorf("rule of service %s: %w", d.Service.ID, err)
 		}
 	}
@@ -193,11 +193,11 @@ func obey(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.Citiz
 }
 
 // insertRuled writes a dispatch that a rule makes, unless there was one before.
-func insertRuled(ctx context.Context, tx pgx.Tx, d dispatch.Dispatch, now time.Time) error {
+func insertRuled(ctx context.Context, tx pgx.Tx, d dispatch.Dispatch, version int, now time.Time) error {
 	tag, err := tx.Exec(ctx, `
-		INSERT INTO dispatch (tenant_id, citizen_id, id, service_id, rule_document, purpose, sending, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (tenant_id, citizen_id, service_id, rule_document) DO NOTHING`,
-		d.Tenant, d.Vault, d.ID, d.Service.ID, d.Document, d.Purpose, d.Sending, d.Created)
+		INSERT INTO dispatch (tenant_id, citizen_id, id, service_id, rule_document, rule_version, purpose, sending, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (tenant_id, citizen_id, service_id, rule_document, rule_version) DO NOTHING`,
+		d.Tenant, d.Vault, d.ID, d.Service.ID, d.Document, version, d.Purpose, d.Sending, d.Created)
 	if err != nil || tag.RowsAffected() == 0 {
 		return err
 	}
@@ -207,26 +207,25 @@ func insertRuled(ctx context.Context, tx pgx.Tx, d dispatch.Dispatch, now time.T
 	return insertParts(ctx, tx, d)
 }
 
-// filesOf are the sizes of the files of a document's latest version, in order; none when
-// one of them is but a part of a file, which cannot go alone.
-func filesOf(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DocumentID) ([]int64, error) {
+// filesOf is the version of a document that is in force, and the sizes of its files, in
+// order; none when one of them is but a part of a file, which cannot go alone.
+func filesOf(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DocumentID) (version int, files []int64, err error) {
 	rows, err := tx.Query(ctx, `
-		SELECT p.size, v.pages IS NOT NULL FROM version_part v JOIN piece p ON p.tenant_id = v.tenant_id AND p.id = v.piece_id
-		WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND v.document_id = $3 AND v.version = (
-		  SELECT max(n) FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND document_id = $3)
-		ORDER BY v.n`, tenant, vault, id)
+		SELECT v.n, f.size, p.pages IS NOT NULL FROM document_version v
+		JOIN version_part p ON p.tenant_id = v.tenant_id AND p.citizen_id = v.citizen_id AND p.document_id = v.document_id AND p.version = v.n
+		JOIN piece f ON f.tenant_id = p.tenant_id AND f.id = p.piece_id
+		WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND v.document_id = $3 AND v.left_at IS NULL ORDER BY p.n`, tenant, vault, id)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	part := false
-	files, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (n int64, err error) {
-		var some bool
-		err = r.Scan(&n, &some)
-		part = part || some
-		return n, err
+	var size int64
+	var some, part bool
+	_, err = pgx.ForEachRow(rows, []any{&version, &size, &some}, func() error {
+		files, part = append(files, size), part || some
+		return nil
 	})
 	if part {
-		return nil, err
+		return version, nil, err
 	}
-	return files, err
+	return version, files, err
 }

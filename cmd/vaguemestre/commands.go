@@ -43,7 +43,7 @@ func newTenant(c *client) *cobra.Command {
 			return c.call(cmd, "tenant/set", s, showSettings)
 		}}
 	tenantFlag(set, &s)
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c))
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c), newMentions(c))
 }
 
 func newCitizen(c *client) *cobra.Command {
@@ -97,7 +97,7 @@ func newSender(c *client) *cobra.Command {
 		sub("list", "Show them, forgotten ones included (journaled)", func(*cobra.Command, *control.Args) {}, nil, "id", "address", "how", "verified", "revoked"),
 		sub("add", "Note an address; it vouches for nothing until it is verified", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Email, "email", "", "the address")
-		}, []string{"email"}, "id", "token"),
+		}, []string{"email"}, "id", "token", "sent"),
 		sub("verify", "Take the token that was sent to an address as proof", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Token, "token", "", "the token")
 		}, []string{"token"}, "verified"),
@@ -112,7 +112,7 @@ func newVault(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/list", a, showDocument) }}
 	var output string
 	get := &cobra.Command{Use: "get", Short: "Write a document's original, byte for byte, to stdout or a file", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, a, output) }}
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, "vault/get", a, output) }}
 	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
 	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to what arrived unproven: a document, or all that a deposit brought", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -121,13 +121,13 @@ func newVault(c *client) *cobra.Command {
 			}
 			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
 		}}
-	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit", Args: noArgs,
+	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit, or deletes a document", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/link", a, showFields("token")) }}
 	for _, cmd := range []*cobra.Command{list, get, confirm, link} {
 		citizenFlag(cmd, &a)
 		c.jsonFlag(cmd)
 	}
-	for _, cmd := range []*cobra.Command{get, confirm} {
+	for _, cmd := range []*cobra.Command{get, confirm, link} {
 		cmd.Flags().StringVar(&a.Document, "document", "", "the document's id")
 	}
 	for _, cmd := range []*cobra.Command{confirm, link} {
@@ -136,21 +136,21 @@ func newVault(c *client) *cobra.Command {
 	confirm.Flags().StringVar(&a.Token, "token", "", "the token of a link, in the place of a deposit's id")
 	confirm.Flags().BoolVar(&a.Remember, "remember", false, "let what this deposit's sender sends, proven, need no yes from now on")
 	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
-		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen", "deposit"))
+		append(revisions(c), required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen"), newReceipts(c))...)
 }
 
 // get writes to a file only once the whole has arrived.
-func (c *client) get(cmd *cobra.Command, a control.Args, output string) error {
+func (c *client) get(cmd *cobra.Command, name string, a control.Args, output string) error {
 	running := control.Dial(socketOf(c.home))
 	if output == "" {
-		return running.Get(cmd.Context(), a, cmd.OutOrStdout())
+		return running.Get(cmd.Context(), name, a, cmd.OutOrStdout())
 	}
 	f, err := os.CreateTemp(filepath.Dir(output), ".vaguemestre-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	err = running.Get(cmd.Context(), a, f)
+	err = running.Get(cmd.Context(), name, a, f)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}

@@ -22,6 +22,8 @@ type metrics struct {
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	verdicts *prometheus.CounterVec
+	letters  *prometheus.CounterVec
+	resting  *prometheus.CounterVec
 	seen     map[string]*prometheus.CounterVec // by what the mail channels call it
 }
 
@@ -50,7 +52,13 @@ func newMetrics() *metrics {
 	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vaguemestre_attributions_total", Help: "Messages opened or held, by trust level (T0 to T3) and the reason for it, or for holding them.",
 	}, []string{"trust", "reason"})
-	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, collectors.NewGoCollector(),
+	m.letters = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_letters_total", Help: "Attempts to send a letter, by kind and the state they left it in (sent, waiting, refused, failed, cancelled).",
+	}, []string{"kind", "state"})
+	m.resting = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_relay_rests_total", Help: "Times a relay was left alone for a while, by why.",
+	}, []string{"code"})
+	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, m.letters, m.resting, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,6 +84,12 @@ func (m *metrics) smtp(what, detail string) {
 func (m *metrics) attempt(noun core.Noun, outcome string) {
 	m.attempts.WithLabelValues(string(noun), outcome).Inc()
 }
+
+func (m *metrics) letter(kind core.LetterKind, o core.LetterOutcome) {
+	m.letters.WithLabelValues(string(kind), string(o.State)).Inc()
+}
+
+func (m *metrics) rests(code string) { m.resting.WithLabelValues(code).Inc() }
 
 func (m *metrics) attribution(a core.Attribution) {
 	m.verdicts.WithLabelValues(fmt.Sprintf("T%d", a.Trust), a.Reason).Inc()

@@ -37,7 +37,7 @@ func newTown(t *testing.T) town {
 	}
 	w := towntest.New(t, service, blobs)
 	now := today
-	return town{w, citizen.New(w.HTTP, w.Keeper, w.Index, func() time.Time { now = now.Add(time.Minute); return now })}
+	return town{w, citizen.New(w.HTTP, w.Keeper, w.Notices(), w.Index, func() time.Time { now = now.Add(time.Minute); return now })}
 }
 
 var zoe = citizen.Identity{Given: "Zoé-Planted", Family: "Le Goff-Planted", Email: "zoe.planted@example.test"}

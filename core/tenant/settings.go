@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"vaguemestre/core"
 )
@@ -24,6 +25,8 @@ type Settings struct {
 	MaxFileBytes  int64       `json:"max_file_bytes"`            // per file
 	MaxPages      int         `json:"max_pages"`                 // per file
 	Kinds         []core.Kind `json:"kinds,omitempty"`           // accepted; none named: all that can be read
+
+	Mail
 }
 
 // AddressForm is how secret deposit addresses are written.
@@ -46,7 +49,8 @@ func (s Settings) MintUnder() string {
 
 // Defaults are sensible for any town; its deposit domain it must name itself.
 func Defaults() Settings {
-	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200}
+	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200,
+		Mail: Mail{Language: "fr", TimeZone: "Europe/Paris", ResultWait: Duration(15 * time.Minute)}}
 }
 
 // Set changes settings by the names they have in JSON. A value that is no JSON is text,
@@ -114,5 +118,6 @@ func (s Settings) Validate() error {
 	for _, k := range s.Kinds {
 		check(slices.Contains(allKinds, k), "kinds: %q is not a kind we read", k)
 	}
+	faults = append(faults, s.Mail.faults()...)
 	return errors.Join(faults...)
 }

@@ -31,10 +31,22 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Selector string            `json:"selector,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 	Mailbox  string            `json:"mailbox,omitempty"` // id
 	Enabled  *bool             `json:"enabled,omitempty"`
+	Version  int               `json:"version,omitempty"` // of a document; 0: none named
+
+	Service   string   `json:"service,omitempty"` // code
+	Type      string   `json:"type,omitempty"`    // of documents
+	When      string   `json:"when,omitempty"`    // a rule sends
+	Purpose   string   `json:"purpose,omitempty"`
+	Agent     string   `json:"agent,omitempty"` // id
+	Documents []string `json:"documents,omitempty"`
+	Dispatch  string   `json:"dispatch,omitempty"` // id
 }
 
 func (s *Server) commands() map[string]command {
@@ -65,6 +77,31 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/versions":         s.vaultVersions,
+		"vault/restore":          s.vaultRestore,
+		"vault/delete":           s.vaultDelete,
+		"mail/reports":           s.mailReports,
+		"service/add":            s.serviceAdd,
+		"service/set":            s.serviceSet,
+		"service/list":           s.serviceList,
+		"service/remove":         s.serviceRemove,
+		"service/rule/add":       s.ruleAdd,
+		"service/rule/remove":    s.ruleRemove,
+		"service/agent/add":      s.serviceAgentAdd,
+		"service/agent/remove":   s.serviceAgentRemove,
+		"dispatch/send":          s.dispatchSend,
+		"dispatch/list":          s.dispatchList,
+		"dispatch/show":          s.aDispatch(s.dispatchShow),
+		"dispatch/resend":        s.aDispatch(s.jobs.Dispatch.Resend),
+		"dispatch/cancel":        s.aDispatch(s.jobs.Dispatch.Cancel),
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"mail/check":             s.mailCheck,
+		"mail/dkim/new":          s.dkimNew,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,

@@ -14,6 +14,7 @@ import (
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/intake"
+	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -88,7 +89,7 @@ func (w *Town) Found(code string) tenant.Founding {
 func (w *Town) Enrol(given string) Citizen {
 	w.t.Helper()
 	who := citizen.Identity{Given: given, Family: "Durand", Email: "durand@ville.test"}
-	id, shown, err := citizen.New(w.HTTP, w.Keeper, w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
+	id, shown, err := citizen.New(w.HTTP, w.Keeper, w.Notices(), w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
 	if err != nil {
 		w.t.Fatalf("enrol %s: %v", given, err)
 	}
@@ -126,8 +127,11 @@ func (w *Town) Lease(noun core.Noun, id string) core.Lease {
 
 // Opener opens deposits with the splitter; nil does for bodies that are no messages.
 func (w *Town) Opener(s opening.Splitter) *opening.Opener {
-	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), w.Notices(), slog.New(slog.DiscardHandler), func(core.Attribution) {})
 }
+
+// Notices orders the letters of the town, under the worker's role.
+func (w *Town) Notices() *notice.Notices { return notice.New(w.Worker, w.Index, time.Now) }
 
 // origin finds in every message what the test said.
 type origin struct{ town *Town }

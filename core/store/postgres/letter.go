@@ -49,6 +49,19 @@ func postLetters(ctx context.Context, tx pgx.Tx, orders []core.LetterOrder, at t
 	return nil
 }
 
+// ForgetLetterCounts forgets how many letters went to whom on the days before a time, in
+// every town.
+func (s *Store) ForgetLetterCounts(ctx context.Context, before time.Time) error {
+	err := s.eachTenant(ctx, func(tenant core.TenantID, tx pgx.Tx) (bool, error) {
+		_, err := tx.Exec(ctx, `DELETE FROM letter_count WHERE tenant_id = $1 AND day < $2::date`, tenant, before.UTC().Format(time.DateOnly))
+		return false, err
+	})
+	if err != nil && !errors.Is(err, core.ErrNotFound) {
+		return fmt.Errorf("forget letter counts: %w", err)
+	}
+	return nil
+}
+
 // oneTooMany cancels a letter just ordered, and orders what takes its place.
 func oneTooMany(ctx context.Context, tx pgx.Tx, o core.LetterOrder, at time.Time) error {
 	_, err := tx.Exec(ctx, `UPDATE letter SET state = 'cancelled', code = 'daily_cap', settled_at = $3 WHERE tenant_id = $1 AND id = $2`, o.Tenant, o.ID, at)

@@ -22,6 +22,8 @@ const (
 	PerDay         = 5
 	perDayReceipts = 3
 	perDayEmpty    = 1
+
+	perDayDeletions = 3
 )
 
 // Recipients is how a town writes, and to whom it may about one vault.
@@ -120,14 +122,15 @@ func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 }
 
 // deletion is the letter with the links that delete what a reply names. It goes to the
-// citizen, whoever wrote the reply.
+// citizen, whoever wrote the reply, and is counted apart: a day of many deposits does not
+// keep a citizen from deleting one, and who found out a reply address sends few letters.
 func (n *Notices) deletion(a core.Arrival, to Recipients) []core.LetterOrder {
 	if to.Contact == nil || !to.Settings.Sends() {
 		return nil
 	}
 	day := n.now().In(to.Settings.Location()).Format(time.DateOnly)
 	o := n.order(a.Tenant, core.LetterLink, a.Vault, string(a.Deletes), onceDelete+"/"+day)
-	o.Address, o.Limit = n.count(to.Contact, to.Settings), PerDay
+	o.Address, o.Limit = n.index.Sum("deletions of a day", to.Contact, []byte(day)), perDayDeletions
 	return []core.LetterOrder{o}
 }
 

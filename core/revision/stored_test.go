@@ -3,12 +3,14 @@ package revision_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/catalogue"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
@@ -369,4 +371,55 @@ func TestSEC45_ReplyAddresses(t *testing.T) {
 	if got := address(one, towntest.Domain); got != "" {
 		t.Errorf("a revoked address is given again: %s", got)
 	}
+}
+
+// A filing in the wrong vault is undone version by version: what another deposit brought
+// stays, and the former version is in force again (SEC-17).
+func TestSEC17_UndoingAReplyBringsTheFormerBack(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	desk := attribution.NewDesk(v.HTTP, v.Keeper, v.Blobs, v.Notices(), v.Index, v.Rung, func() time.Time { return v.now }, slog.New(slog.DiscardHandler))
+	first, id, _ := v.send(v.zoe.Owning, core.T3, "avis", "a")
+	second, _, _ := v.send(v.answers(first), core.T3, "avis", "b")
+	third, _, _ := v.send(v.answers(second), core.T3, "avis", "c")
+	v.want("avis to_validate v3 c.pdf")
+	detach := func(d core.DepositID) {
+		t.Helper()
+		if err := desk.Detach(t.Context(), v.who(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	detach(second) // a former version goes, the one in force stays
+	v.want("avis to_validate v3 c.pdf")
+	if a, err := v.replies.Address(t.Context(), v.ID, v.zoe.ID, second, towntest.Domain); err != nil || a != "" {
+		t.Errorf("a deposit that was taken away is answered at %q, %v", a, err)
+	}
+	detach(third)
+	v.want("avis to_validate v1 a.pdf")
+	// What came again by another deposit stays with that.
+	again, same, _ := v.send(v.zoe.Owning, core.T3, "avis", "a")
+	if same != id {
+		t.Errorf("the same content is %s, not %s", same, id)
+	}
+	detach(first)
+	v.want("avis to_validate v1 a.pdf")
+	detach(again)
+	v.want("")
+	for _, table := range []string{"document", "document_version", "version_part", "piece"} {
+		if n := v.Text("SELECT count(*) FROM " + table); n != "0" {
+			t.Errorf("%s rows of %s are left", n, table)
+		}
+	}
+	// A deleted document does not come back because a deposit goes.
+	base, gone, _ := v.send(v.zoe.Owning, core.T3, "avis", "d")
+	newer, _, _ := v.send(v.answers(base), core.T3, "avis", "e")
+	if err := v.reviser.Delete(t.Context(), v.who(), gone); err != nil {
+		t.Fatal(err)
+	}
+	detach(newer)
+	v.want("")
+	if err := v.reviser.Undelete(t.Context(), v.who(), gone); err != nil {
+		t.Fatal(err)
+	}
+	v.want("avis to_validate v1 d.pdf")
 }

@@ -101,13 +101,10 @@ func (m *Mailer) guard(f func() error) (err error) {
 
 // deliver composes a letter, sets it, signs it and hands it to the relay.
 func (m *Mailer) deliver(ctx context.Context, l core.LetterLease) error {
-	sender, err := m.senders.Sender(ctx, l.Tenant)
-	if err != nil {
-		return fmt.Errorf("sender: %w", err)
-	}
 	r := m.relay(l.Tenant)
-	if sender.Relay.Host == "" {
-		return m.judged(r, &submission.Fault{Relay: true, Code: CodeNoRelay})
+	sender, err := m.sender(ctx, r, l.Tenant)
+	if err != nil {
+		return m.judged(r, err)
 	}
 	letter, err := m.composer.Compose(ctx, l)
 	if err != nil {
@@ -132,8 +129,36 @@ func (m *Mailer) deliver(ctx context.Context, l core.LetterLease) error {
 	return m.judged(r, m.hand(ctx, r, sender.Relay, envelope(letter, message, sender), bytes))
 }
 
-// CodeNoRelay: the town has no relay in its settings.
-const CodeNoRelay = "no_relay"
+// Codes of towns that cannot send.
+const (
+	CodeNoRelay  = "no_relay" // none in its settings
+	CodeSettings = "settings" // its password or signing keys are missing, or cannot be read now
+)
+
+// sender is how the town sends, as it was moments ago.
+func (m *Mailer) sender(ctx context.Context, r *relay, tenant core.TenantID) (Sender, error) {
+	now := m.cfg.Now()
+	r.mu.Lock()
+	sender, fresh := r.sender, now.Sub(r.read) < m.cfg.Settings
+	r.mu.Unlock()
+	if fresh {
+		return sender, nil
+	}
+	sender, err := m.senders.Sender(ctx, tenant)
+	switch {
+	case ctx.Err() != nil:
+		return Sender{}, ctx.Err()
+	case err != nil:
+		m.log.Error("settings of a town that sends", "tenant", tenant, "cause", core.Cause(err))
+		return Sender{}, &submission.Fault{Relay: true, Code: CodeSettings}
+	case sender.Relay.Host == "":
+		return Sender{}, &submission.Fault{Relay: true, Code: CodeNoRelay}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sender, r.read = sender, now
+	return sender, nil
+}
 
 // composeError is one that came before the relay: of the letter, or of what it speaks of.
 type composeError struct{ err error }

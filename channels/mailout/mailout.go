@@ -63,6 +63,7 @@ type Config struct {
 	Lease       time.Duration // renewed while a letter is worked on; a minute when zero
 	Attempt     time.Duration // for all of one attempt; 30 minutes when zero
 	Poll        time.Duration // how often is asked for letters that nobody announced; 5 s when zero
+	Settings    time.Duration // a town's settings are taken as they were for; 2 s when zero
 	Stop        time.Duration // what has begun may take that long once Run's context ended; 20 s when zero
 
 	Sessions   int           // with one relay at a time; 3 when zero, which is what Exchange Online allows
@@ -84,6 +85,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.Lease, time.Minute)
 	defaultTo(&c.Attempt, 30*time.Minute)
 	defaultTo(&c.Poll, 5*time.Second)
+	defaultTo(&c.Settings, 2*time.Second)
 	defaultTo(&c.Stop, 20*time.Second)
 	defaultTo(&c.Sessions, 3)
 	defaultTo(&c.PerSession, 100)

@@ -337,6 +337,8 @@ func TestNoRelay(t *testing.T) {
 	s := start(t, mailout.Config{}, nil)
 	s.post("a", 3)
 	until(t, "noticed", func() bool { return s.count()["waiting no_relay"] > 0 })
+	s.post("locked", 1)
+	until(t, "noticed", func() bool { return s.count()["waiting settings"] > 0 })
 	s.set("a", func(sender *mailout.Sender) { *sender = at(relay) })
 	until(t, "sent", s.all("sent", 3))
 	s.set("a", func(sender *mailout.Sender) { *sender = at(other) })

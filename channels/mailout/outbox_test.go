@@ -130,16 +130,6 @@ func (o *outbox) row(id core.LetterID) row {
 	return row{}
 }
 
-// hurry makes what waits due now.
-func (o *outbox) hurry() {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, r := range o.rows {
-		r.due = time.Time{}
-	}
-	o.bell()
-}
-
 // count counts letters by state and code.
 func (o *outbox) count() map[string]int {
 	o.mu.Lock()
@@ -165,7 +155,11 @@ type office struct {
 func (o *office) Sender(_ context.Context, tenant core.TenantID) (mailout.Sender, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.senders[tenant], nil
+	sender, known := o.senders[tenant]
+	if !known && tenant == "locked" {
+		return mailout.Sender{}, errors.New("the secret does not open")
+	}
+	return sender, nil
 }
 
 func (o *office) set(tenant core.TenantID, change func(*mailout.Sender)) {
@@ -208,7 +202,7 @@ func start(t *testing.T, cfg mailout.Config, relays map[core.TenantID]*relaytest
 	for tenant, r := range relays {
 		s.senders[tenant] = at(r)
 	}
-	cfg.Poll = 20 * time.Millisecond
+	cfg.Poll, cfg.Settings = 20*time.Millisecond, time.Nanosecond
 	cfg.Seen = func(_ core.LetterKind, o core.LetterOutcome) { s.seen.Store(o.State, true) }
 	m := mailout.New(cfg, s.outbox, s.office, s.office, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	ctx, cancel := context.WithCancel(t.Context())

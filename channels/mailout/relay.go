@@ -16,6 +16,8 @@ type relay struct {
 	slots chan struct{} // one in it for each session that is open or being opened
 
 	mu      sync.Mutex
+	sender  Sender // as read last
+	read    time.Time
 	to      submission.Relay // what the sessions were opened with
 	idle    []kept           // last used last
 	until   time.Time        // it rests

@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"vaguemestre/cmd/vaguemestre/control"
+	"vaguemestre/cmd/vaguemestre/zone"
 )
 
 // newMail: what the town sends.
@@ -39,8 +42,8 @@ func newMail(c *client) *cobra.Command {
 	}
 	return group("mail", "Letters that go out by e-mail",
 		c.jsonFlag(required(list, "tenant")), c.jsonFlag(required(preview, "tenant", "kind")),
-		move("retry", "Send a letter now that waits, or was given up"), move("cancel", "Never send a letter that waits"),
-		newMailReports(c))
+		newDKIM(c), newMailCheck(c), newMailReports(c),
+		move("retry", "Send a letter now that waits, or was given up"), move("cancel", "Never send a letter that waits"))
 }
 
 func showLetter(w io.Writer, line json.RawMessage) error {
@@ -87,4 +90,65 @@ func newReceipts(c *client) *cobra.Command {
 		}}
 	citizenFlag(cmd, &a)
 	return c.jsonFlag(required(cmd, "citizen"))
+}
+
+// newDKIM: the keys that sign a town's letters.
+func newDKIM(c *client) *cobra.Command {
+	var a control.Args
+	add := &cobra.Command{Use: "new", Short: "Make keys that sign the town's letters, and say what to publish in the DNS", Args: noArgs,
+		Long: `Make keys that sign the town's letters (RSA and Ed25519), and say what to publish in
+the DNS. The private keys stay sealed and are never shown. Letters are signed by them once
+the records are published and the selector is set:
+
+  vaguemestre tenant set --tenant T dkim_domain=DOMAIN dkim_selector=SELECTOR
+
+To change keys, make new ones under another selector, publish, set it, and leave the old
+records in the DNS for a week: letters on their way are signed by them.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.Selector == "" {
+				a.Selector = time.Now().Format("vm20060102")
+			}
+			return c.call(cmd, "mail/dkim/new", a, showDKIM)
+		}}
+	tenantFlag(add, &a)
+	add.Flags().StringVar(&a.Selector, "selector", "", "name of the keys in the DNS; vm and the day unless given")
+	return group("dkim", "The keys that sign a town's letters", c.jsonFlag(required(add, "tenant")))
+}
+
+func showDKIM(w io.Writer, line json.RawMessage) error {
+	var k control.DKIMRecord
+	if err := json.Unmarshal(line, &k); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, zone.Record{Name: k.Name, Type: k.Type, Value: k.Value})
+	return err
+}
+
+// newMailCheck: exit 1 when a relay that is set does not take letters.
+func newMailCheck(c *client) *cobra.Command {
+	var a control.Args
+	cmd := &cobra.Command{Use: "check", Short: "Try the relay, without sending, and check the DNS records of the sender's domain: exit 1 when letters cannot go out", Args: noArgs}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		resolver := nameServers(Config{Resolver: os.Getenv(envPrefix + "RESOLVER")})
+		out, faulty := cmd.OutOrStdout(), false
+		err := control.Dial(socketOf(c.home)).Call(cmd.Context(), "mail/check", a, func(line json.RawMessage) error {
+			var s control.Sending
+			if err := json.Unmarshal(line, &s); err != nil {
+				return err
+			}
+			faulty = faulty || !s.Sends || s.Fault != ""
+			if c.json {
+				_, err := out.Write(line)
+				return err
+			}
+			showSending(cmd.Context(), out, s, resolver)
+			return nil
+		})
+		if err == nil && faulty {
+			return &silentError{}
+		}
+		return err
+	}
+	tenantFlag(cmd, &a)
+	return c.jsonFlag(cmd)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 	_ "time/tzdata" // letters say dates where the town is, whatever the machine has installed
 
 	"vaguemestre/channels/mailout"
@@ -36,7 +37,11 @@ func (p *process) buildMailer(ctx context.Context) error {
 	town := notice.NewComposer(s, p.keeper, link.New(s, p.index, p.now), p.now).Answered(reply.New(s, p.keeper, p.index, p.now))
 	composers := byKind{core.LetterReceipt: town, core.LetterResult: town, core.LetterLink: town, core.LetterNotice: town}
 	cfg := mailout.Config{Now: p.now, Lease: p.cfg.Lease, Submission: submission.Config{Hello: p.cfg.SMTPDomain}, Seen: p.metrics.letter, Rests: p.metrics.rests}
-	p.run("mailer", mailout.New(cfg, s, composers, senders{s, secrets, p.index}, p.log).Run)
+	how := senders{s, secrets, p.index}
+	p.run("mailer", mailout.New(cfg, s, composers, how, p.log).Run)
+	p.tryRelay = func(ctx context.Context, t core.TenantID) (string, string, error) {
+		return tryRelay(ctx, cfg.Submission, how, t)
+	}
 	return nil
 }
 
@@ -96,18 +101,39 @@ func (s senders) Sender(ctx context.Context, id core.TenantID) (mailout.Sender, 
 	return out, nil
 }
 
-// signer signs by the town's keys; one without a selector or keys goes unsigned.
+// signer signs by the town's keys, where a selector is set: then a letter goes signed or
+// not at all.
 func (s senders) signer(ctx context.Context, id core.TenantID, settings tenant.Settings) (dkim.Signer, error) {
 	if settings.DKIMSelector == "" {
 		return dkim.Signer{}, nil
 	}
-	secret, err := s.secrets.Open(ctx, id, tenant.SecretDKIM)
-	if errors.Is(err, core.ErrNotFound) {
-		return dkim.Signer{}, nil
-	}
+	secret, err := s.secrets.Open(ctx, id, tenant.SecretDKIM(settings.DKIMSelector))
 	if err != nil {
 		return dkim.Signer{}, fmt.Errorf("signing key: %w", err)
 	}
 	keys, err := dkim.Parse(secret, settings.DKIMSelector)
 	return dkim.Signer{Domain: settings.DKIMDomain, Keys: keys}, err
+}
+
+// tryRelay opens a session with a town's relay as the mailer does, up to where a letter
+// would begin, and gives the code of what is wrong; "" when nothing is.
+func tryRelay(ctx context.Context, cfg submission.Config, how senders, t core.TenantID) (code, status string, err error) {
+	sender, err := how.Sender(ctx, t)
+	if err != nil {
+		return mailout.CodeSettings, "", nil
+	}
+	if sender.Relay.Host == "" {
+		return mailout.CodeNoRelay, "", nil
+	}
+	cfg.Connect, cfg.Command = 10*time.Second, 10*time.Second // somebody waits
+	c, err := submission.Dial(ctx, cfg, sender.Relay)
+	var fault *submission.Fault
+	switch {
+	case errors.As(err, &fault):
+		return fault.Code, fault.Status, nil
+	case err != nil:
+		return "", "", err
+	}
+	c.Close()
+	return "", "", nil
 }

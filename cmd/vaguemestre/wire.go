@@ -57,6 +57,7 @@ type process struct {
 	control  *control.Server
 	jobs     control.Jobs
 	stores   []*postgres.Store
+	tryRelay func(context.Context, core.TenantID) (code, status string, err error) // nil without the mailer's role
 
 	runs   []part   // what runs until the process ends
 	closes []func() // in order of building; closed from the last
@@ -334,6 +335,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		// act as the citizen.
 		Development:   p.cfg.DatabaseURL == "",
 		Demonstration: p.demonstration,
+		TryRelay:      p.tryRelay,
 	}
 	if p.control, err = control.Listen(p.home.Socket(), p.jobs, p.log); err != nil {
 		return err

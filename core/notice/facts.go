@@ -103,7 +103,7 @@ func (it *item) judge(p ToldPiece, language string) {
 	case core.PieceFiled:
 		it.State = map[core.DocumentState]string{core.DocumentToConfirm: "confirm", core.DocumentToValidate: "checked",
 			core.DocumentValidated: "filed", core.DocumentRejected: "rejected"}[p.Document]
-		it.Answer = answers[p.Reason]
+		it.Answer = cameTo[p.Reason]
 		it.Expired = p.Standing == core.StandingExpired
 		if !p.ValidUntil.IsZero() {
 			it.Until = day(p.ValidUntil, language)
@@ -114,8 +114,8 @@ func (it *item) judge(p ToldPiece, language string) {
 	}
 }
 
-// answers are what a file sent as an answer can come to, by the reason kept with it.
-var answers = map[string]string{"replaced": "replaces", "replaces_on_yes": "proposes", "reply_other_type": "other_type", "reply_ambiguous": "several", "reply_nothing_now": "nothing"}
+// cameTo is what a file sent as an answer can come to, by the reason kept with it.
+var cameTo = map[string]string{"replaced": "replaces", "replaces_on_yes": "proposes", "reply_other_type": "other_type", "reply_ambiguous": "several", "reply_nothing_now": "nothing"}
 
 // put adds a link, or the code that stands for it.
 func (f *facts) put(token, path string, s tenant.Settings, until time.Time, language string) {

@@ -84,7 +84,7 @@ func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrd
 	}
 	if hash, ok := n.stranger(a, to); ok {
 		o := n.order(a.Tenant, core.LetterReceipt, a.Vault, string(a.Deposit), onceSender)
-		o.Address, o.Limit = n.count(hash, to.Settings), PerDay
+		o.Address, o.Limit = n.count(answers, hash, to.Settings), PerDay
 		orders = append(orders, o)
 	}
 	return orders, nil
@@ -102,7 +102,7 @@ func onceHeld(v core.CitizenID) string    { return string(v) + "/held" }
 func onceFailed(v core.CitizenID) string  { return string(v) + "/failed" }
 
 func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
-	count := n.count(to.Contact, to.Settings)
+	count := n.count(answers, to.Contact, to.Settings)
 	result := n.order(a.Tenant, core.LetterResult, a.Vault, string(a.Deposit), onceCitizen(a.Vault))
 	result.Address, result.Limit = count, PerDay
 	if a.Held {
@@ -130,7 +130,7 @@ func (n *Notices) deletion(a core.Arrival, to Recipients) []core.LetterOrder {
 	}
 	day := n.now().In(to.Settings.Location()).Format(time.DateOnly)
 	o := n.order(a.Tenant, core.LetterLink, a.Vault, string(a.Deletes), onceDelete+"/"+day)
-	o.Address, o.Limit = n.index.Sum("deletions of a day", to.Contact, []byte(day)), perDayDeletions
+	o.Address, o.Limit = n.count(deletions, to.Contact, to.Settings), perDayDeletions
 	return []core.LetterOrder{o}
 }
 
@@ -160,7 +160,7 @@ func (n *Notices) Failed(ctx context.Context, t core.TenantID, deposit core.Depo
 		return nil, err
 	}
 	o := n.order(t, core.LetterResult, owner, string(deposit), onceFailed(owner))
-	o.Address, o.Limit = n.count(to.Contact, to.Settings), PerDay
+	o.Address, o.Limit = n.count(answers, to.Contact, to.Settings), PerDay
 	return []core.LetterOrder{o}, nil
 }
 
@@ -178,14 +178,14 @@ func (n *Notices) Detached(ctx context.Context, t core.TenantID, deposit core.De
 const onceDetached = "detached"
 
 // Prove names the letter with the link that proves an address of a citizen's; none where
-// the town sends nothing. Each call is another letter, counted like all to that address.
+// the town sends nothing. Each call is another letter, of which an address gets five a day.
 func (n *Notices) Prove(ctx context.Context, t core.TenantID, owner core.CitizenID, sender core.SenderID, hash []byte) ([]core.LetterOrder, error) {
 	to, err := n.store.Recipients(ctx, t, "")
 	if err != nil || !to.Settings.Sends() {
 		return nil, err
 	}
 	o := n.order(t, core.LetterLink, owner, string(sender), onceVerify+"/"+string(core.NewID[core.LetterID]()))
-	o.Address, o.Limit = n.count(hash, to.Settings), PerDay
+	o.Address, o.Limit = n.count(links, hash, to.Settings), PerDay
 	return []core.LetterOrder{o}, nil
 }
 
@@ -195,8 +195,16 @@ func (n *Notices) order(t core.TenantID, kind core.LetterKind, owner core.Citize
 	return core.LetterOrder{ID: core.NewID[core.LetterID](), Tenant: t, Kind: kind, Vault: owner, Object: object, Once: once, Due: n.now()}
 }
 
+// What is counted a day and recipient: what a person asked for does not take the place
+// of an answer.
+const (
+	answers   = "letters of a day"
+	links     = "links of a day"
+	deletions = "deletions of a day"
+)
+
 // count is the hash under which a recipient's letters of today are counted.
-func (n *Notices) count(sender []byte, s tenant.Settings) []byte {
+func (n *Notices) count(what string, sender []byte, s tenant.Settings) []byte {
 	day := n.now().In(s.Location()).Format(time.DateOnly)
-	return n.index.Sum("letters of a day", sender, []byte(day))
+	return n.index.Sum(what, sender, []byte(day))
 }

@@ -23,7 +23,9 @@ type Mail struct {
 	From         string `json:"mail_from,omitempty"`     // address letters come from
 	FromName     string `json:"mail_name,omitempty"`     // as the reader sees it; "": the service's name
 	DKIMDomain   string `json:"dkim_domain,omitempty"`   // "": not signed
-	DKIMSelector string `json:"dkim_selector,omitempty"` // of the key's DNS record
+	DKIMSelector string `json:"dkim_selector,omitempty"` // of the keys that sign; `mail dkim new` makes them
+
+	DKIMKeys []DKIMKey `json:"dkim_keys,omitempty"` // what is to be published of the keys that were made
 
 	Portal          string   `json:"portal,omitempty"`           // https address of the pages links lead to; "": letters show codes
 	SecurityContact string   `json:"security_contact,omitempty"` // address told of a filing in the wrong vault
@@ -36,6 +38,22 @@ type Mail struct {
 	ServicePhone   string `json:"service_phone,omitempty"`
 	ServiceEmail   string `json:"service_email,omitempty"`
 	ServiceHours   string `json:"service_hours,omitempty"`
+}
+
+// DKIMKey is the public side of a signing key.
+type DKIMKey struct {
+	Selector string `json:"selector"`
+	Record   string `json:"record"` // as it stands in the DNS
+}
+
+// SigningDomain is the domain that signs, or would: that of the address letters come
+// from unless another is set.
+func (m Mail) SigningDomain() string {
+	if m.DKIMDomain != "" {
+		return m.DKIMDomain
+	}
+	_, domain, _ := strings.Cut(strings.ToLower(m.From), "@")
+	return domain
 }
 
 // Sends reports whether the town sends letters at all.
@@ -85,6 +103,9 @@ func (m Mail) faults() []error {
 	}
 	check(m.DKIMDomain == "" || domainForm.MatchString(m.DKIMDomain), "dkim_domain: %q is not a domain name", m.DKIMDomain)
 	check(m.DKIMSelector == "" || domainForm.MatchString(m.DKIMSelector+".x"), "dkim_selector: %q is not a selector", m.DKIMSelector)
+	for _, k := range m.DKIMKeys {
+		check(domainForm.MatchString(k.Selector+".x") && oneLine(k.Record, 1000), "dkim_keys: %q is not a selector, or its record is too long", k.Selector)
+	}
 	check((m.DKIMDomain == "") == (m.DKIMSelector == ""), "dkim_domain and dkim_selector go together")
 	check(m.DKIMDomain == "" || aligned(m.From, m.DKIMDomain), "dkim_domain: %q does not vouch for mail_from %q: receivers would not believe it", m.DKIMDomain, m.From)
 	check(m.Portal == "" || portalForm(m.Portal), "portal: %q is not an address such as https://demarches.ville.fr", m.Portal)

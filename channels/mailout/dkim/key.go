@@ -18,9 +18,9 @@ type Key struct {
 	Private  crypto.Signer // *rsa.PrivateKey or ed25519.PrivateKey
 }
 
-// edSuffix: each key has a record of its own, and the one by Ed25519 stands beside the
-// one by RSA.
-const edSuffix = "-ed"
+// Beside is where the record of the Ed25519 key stands that is a pair with the RSA key of
+// a selector: each key has a record of its own.
+func Beside(selector string) string { return selector + "-ed" }
 
 // New makes a pair of keys, by RSA and by Ed25519, as one secret in PEM.
 func New() ([]byte, error) {
@@ -59,7 +59,7 @@ func Parse(secret []byte, selector string) ([]Key, error) {
 				return nil, errors.New("dkim key: RSA below 1024 bits")
 			}
 		case ed25519.PrivateKey:
-			key.Selector += edSuffix
+			key.Selector = Beside(selector)
 		default:
 			return nil, fmt.Errorf("dkim key: of kind %T", private)
 		}

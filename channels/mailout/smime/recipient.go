@@ -71,13 +71,6 @@ func transport(name issuerAndSerial, pub *rsa.PublicKey, key []byte) ([]byte, er
 	return asn1.Marshal(keyTransport{0, name, pkix.AlgorithmIdentifier{Algorithm: oidRSA, Parameters: asn1.NullRawValue}, encrypted})
 }
 
-type keyAgreement struct {
-	Version    int
-	Originator originatorKey `asn1:"explicit,tag:0"`
-	Algorithm  pkix.AlgorithmIdentifier
-	Keys       []agreedKey
-}
-
 type originatorKey struct { // [1] IMPLICIT OriginatorPublicKey, made as the sequence it is
 	Algorithm pkix.AlgorithmIdentifier
 	PublicKey asn1.BitString

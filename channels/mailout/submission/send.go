@@ -45,9 +45,6 @@ func (c *Conn) Send(ctx context.Context, e Envelope, message ...[]byte) error {
 	return err
 }
 
-// Fits reports whether the relay takes messages of that size.
-func (c *Conn) Fits(size int64) bool { return c.maxSize == 0 || size <= c.maxSize }
-
 func (c *Conn) announce(e Envelope, size int64) error {
 	lines := []string{c.mail(e, size), c.rcpt(e), "DATA"}
 	if !c.offered("PIPELINING") {

@@ -94,26 +94,29 @@ func TestSEC53_OverTLS(t *testing.T) {
 func TestSEC53_StartTLSStripped(t *testing.T) {
 	stranger := (&relaytest.Relay{StartTLS: true}).Start(t) // whose certificate nobody here knows
 	for name, c := range map[string]struct {
-		relay relaytest.Relay
+		relay *relaytest.Relay
 		turn  func(*Config, *Relay)
 		want  string
 	}{
-		"not offered":       {relay: relaytest.Relay{}, want: CodeNoTLS},
-		"not offered, auth": {relay: relaytest.Relay{User: "ville", Password: "secret"}, want: CodeNoTLS},
-		"refused": {relay: relaytest.Relay{StartTLS: true, Answer: func(_ int, command string) string {
+		"not offered":       {relay: &relaytest.Relay{}, want: CodeNoTLS},
+		"not offered, auth": {relay: &relaytest.Relay{User: "ville", Password: "secret"}, want: CodeNoTLS},
+		"refused": {relay: &relaytest.Relay{StartTLS: true, Answer: func(_ int, command string) string {
 			return map[string]string{"STARTTLS": "454 4.7.0 not now"}[command]
 		}}, want: CodeNoTLS},
-		"spoken ahead": {relay: relaytest.Relay{StartTLS: true, Answer: func(_ int, command string) string {
+		"spoken ahead": {relay: &relaytest.Relay{StartTLS: true, Answer: func(_ int, command string) string {
 			return map[string]string{"STARTTLS": "220 go\n250-relay\n250 AUTH PLAIN"}[command]
 		}}, want: CodeProtocol},
-		"unknown authority":  {relay: relaytest.Relay{StartTLS: true}, turn: func(c *Config, _ *Relay) { c.Roots = stranger.Pool }, want: CodeCertificate},
-		"unknown, implicit":  {relay: relaytest.Relay{Implicit: true}, turn: func(c *Config, _ *Relay) { c.Roots = stranger.Pool }, want: CodeCertificate},
-		"another name":       {relay: relaytest.Relay{StartTLS: true}, turn: func(_ *Config, r *Relay) { r.Host = "127.0.0.1" }, want: CodeCertificate},
-		"another key pinned": {relay: relaytest.Relay{StartTLS: true}, turn: func(_ *Config, r *Relay) { r.Pin = stranger.Pin }, want: CodeCertificate},
-		"nothing pinned":     {relay: relaytest.Relay{Implicit: true}, turn: func(_ *Config, r *Relay) { r.Pin = []byte{} }, want: CodeCertificate},
+		"unknown authority":  {relay: &relaytest.Relay{StartTLS: true}, turn: func(c *Config, _ *Relay) { c.Roots = stranger.Pool }, want: CodeCertificate},
+		"unknown, implicit":  {relay: &relaytest.Relay{Implicit: true}, turn: func(c *Config, _ *Relay) { c.Roots = stranger.Pool }, want: CodeCertificate},
+		"another name":       {relay: &relaytest.Relay{StartTLS: true}, turn: func(_ *Config, r *Relay) { r.Host = "127.0.0.1" }, want: CodeCertificate},
+		"another key pinned": {relay: &relaytest.Relay{StartTLS: true}, turn: func(_ *Config, r *Relay) { r.Pin = stranger.Pin }, want: CodeCertificate},
+		"nothing pinned":     {relay: &relaytest.Relay{Implicit: true}, turn: func(_ *Config, r *Relay) { r.Pin = []byte{} }, want: CodeCertificate},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &c.relay
+			r := c.relay
+			if r == nil {
+				r = &relaytest.Relay{}
+			}
 			r.Start(t)
 			cfg, relay := beyond(quick(r)), to(r)
 			if c.turn != nil {
@@ -222,26 +225,29 @@ func TestREL12_Answers(t *testing.T) {
 // TestOpening: what a relay says before a letter is at stake is never a letter's fault.
 func TestOpening(t *testing.T) {
 	for name, c := range map[string]struct {
-		relay relaytest.Relay
+		relay *relaytest.Relay
 		turn  func(*Relay)
 		want  Fault
 	}{
-		"no service":     {relay: relaytest.Relay{Answer: only("", "554 5.3.2 no")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "5.3.2"}},
-		"busy":           {relay: relaytest.Relay{Answer: only("", "421 4.3.2 busy")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
-		"hangs up":       {relay: relaytest.Relay{Answer: only("", relaytest.HangUp)}, want: Fault{Relay: true, Broken: true, Code: CodeSilent}},
-		"silent":         {relay: relaytest.Relay{Answer: only("", relaytest.Silent)}, want: Fault{Relay: true, Broken: true, Code: CodeSilent}},
-		"no hello":       {relay: relaytest.Relay{Answer: only("EHLO", "502 5.5.1 what")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "5.5.1"}},
-		"wrong password": {relay: relaytest.Relay{User: "u", Password: "p"}, turn: func(r *Relay) { r.Password = "q" }, want: Fault{Relay: true, Broken: true, Code: CodeAuth, Status: "5.7.8"}},
-		"login refused":  {relay: relaytest.Relay{User: "u", Password: "p", Methods: "LOGIN"}, turn: func(r *Relay) { r.Password = "q" }, want: Fault{Relay: true, Broken: true, Code: CodeAuth, Status: "5.7.8"}},
-		"auth not now":   {relay: relaytest.Relay{User: "u", Password: "p", Answer: only("AUTH", "454 4.7.0 later")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.7.0"}},
+		"no service":     {relay: &relaytest.Relay{Answer: only("", "554 5.3.2 no")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "5.3.2"}},
+		"busy":           {relay: &relaytest.Relay{Answer: only("", "421 4.3.2 busy")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
+		"hangs up":       {relay: &relaytest.Relay{Answer: only("", relaytest.HangUp)}, want: Fault{Relay: true, Broken: true, Code: CodeSilent}},
+		"silent":         {relay: &relaytest.Relay{Answer: only("", relaytest.Silent)}, want: Fault{Relay: true, Broken: true, Code: CodeSilent}},
+		"no hello":       {relay: &relaytest.Relay{Answer: only("EHLO", "502 5.5.1 what")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "5.5.1"}},
+		"wrong password": {relay: &relaytest.Relay{User: "u", Password: "p"}, turn: func(r *Relay) { r.Password = "q" }, want: Fault{Relay: true, Broken: true, Code: CodeAuth, Status: "5.7.8"}},
+		"login refused":  {relay: &relaytest.Relay{User: "u", Password: "p", Methods: "LOGIN"}, turn: func(r *Relay) { r.Password = "q" }, want: Fault{Relay: true, Broken: true, Code: CodeAuth, Status: "5.7.8"}},
+		"auth not now":   {relay: &relaytest.Relay{User: "u", Password: "p", Answer: only("AUTH", "454 4.7.0 later")}, want: Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.7.0"}},
 		"no auth":        {turn: func(r *Relay) { r.User = "u" }, want: Fault{Relay: true, Broken: true, Code: CodeAuthMethod}},
-		"other methods":  {relay: relaytest.Relay{User: "u", Password: "p", Methods: "GSSAPI"}, want: Fault{Relay: true, Broken: true, Code: CodeAuthMethod}},
+		"other methods":  {relay: &relaytest.Relay{User: "u", Password: "p", Methods: "GSSAPI"}, want: Fault{Relay: true, Broken: true, Code: CodeAuthMethod}},
 		"nobody":         {turn: func(r *Relay) { r.Port = "1" }, want: Fault{Relay: true, Broken: true, Code: CodeUnreachable}},
 		"clear to TLS":   {turn: func(r *Relay) { r.Implicit = true }, want: Fault{Relay: true, Broken: true, Code: CodeTLS}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := &c.relay
+			r := c.relay
+			if r == nil {
+				r = &relaytest.Relay{}
+			}
 			r.Start(t)
 			relay, cfg := to(r), quick(r)
 			if c.turn != nil {

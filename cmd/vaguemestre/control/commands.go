@@ -33,6 +33,7 @@ type Args struct {
 	Sender   string            `json:"sender,omitempty"` // id
 	Letter   string            `json:"letter,omitempty"` // id
 	Kind     string            `json:"kind,omitempty"`
+	Selector string            `json:"selector,omitempty"`
 	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 	Version  int               `json:"version,omitempty"` // of a document; 0: none named
@@ -70,6 +71,8 @@ func (s *Server) commands() map[string]command {
 		"mail/preview":           s.mailPreview,
 		"mail/retry":             s.mailRetry,
 		"mail/cancel":            s.mailCancel,
+		"mail/check":             s.mailCheck,
+		"mail/dkim/new":          s.dkimNew,
 		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,

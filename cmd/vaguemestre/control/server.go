@@ -42,6 +42,9 @@ type Jobs struct {
 	Development bool // the operator may act as the citizen
 
 	Demonstration func(context.Context) (Demonstration, error)
+	// TryRelay says what is wrong with a town's relay, if anything; nil when this process
+	// sends no letters.
+	TryRelay func(context.Context, core.TenantID) (code, status string, err error)
 }
 
 // Demonstration is where a development home's town for demonstration is reached.

@@ -91,13 +91,14 @@ func (s *Store) ClaimLetters(ctx context.Context, n int, ttl time.Duration, exce
 func (s *Store) claimLetters(ctx context.Context, tenant core.TenantID, n int, ttl time.Duration) (out []core.LetterLease, err error) {
 	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			UPDATE letter SET attempts = attempts + 1, lease_token = lease_token + 1, lease_until = clock_timestamp() + $4::interval,
-			       first_at = coalesce(first_at, $3)
-			WHERE tenant_id = $1 AND id IN (
+			WITH due AS MATERIALIZED ( -- once: a subquery may be run again for every row, and lock more than the limit
 			  SELECT id FROM letter WHERE tenant_id = $1 AND state = 'waiting' AND next_at <= $3
 			    AND (lease_until IS NULL OR lease_until <= clock_timestamp())
 			  ORDER BY next_at, id LIMIT $2 FOR UPDATE SKIP LOCKED)
-			RETURNING id, kind, coalesce(citizen_id::text,''), object_id, once, next_at, sealed, attempts, lease_token, lease_until, first_at`,
+			UPDATE letter l SET attempts = attempts + 1, lease_token = lease_token + 1, lease_until = clock_timestamp() + $4::interval,
+			       first_at = coalesce(first_at, $3)
+			FROM due WHERE l.tenant_id = $1 AND l.id = due.id
+			RETURNING l.id, kind, coalesce(citizen_id::text,''), object_id, once, next_at, sealed, attempts, lease_token, lease_until, first_at`,
 			tenant, n, s.now(), ttl)
 		if err != nil {
 			return err

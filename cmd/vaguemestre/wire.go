@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/dsn"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
@@ -25,6 +27,7 @@ import (
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -240,7 +243,7 @@ func (p *process) buildWorker(ctx context.Context) error {
 	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, bounce.New(s, p.keeper, dsn.Parse), notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -296,6 +299,9 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		if err := s.ForgetLetterCounts(ctx, p.now().AddDate(0, 0, -letterCountDays)); err != nil && ctx.Err() == nil {
 			p.log.Error("forget letter counts", "cause", core.Cause(err))
 		}
+		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -331,6 +337,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
 		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,
+		Reviser:   revision.New(s, p.keeper, links, p.now),
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.

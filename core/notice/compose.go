@@ -81,11 +81,12 @@ type Composer struct {
 	keys    Keys
 	links   Linker
 	now     func() time.Time
+	replies Replies // nil: letters say nothing of replies
 }
 
 // NewComposer builds it.
 func NewComposer(archive Archive, keys Keys, links Linker, now func() time.Time) *Composer {
-	return &Composer{archive, keys, links, now}
+	return &Composer{archive: archive, keys: keys, links: links, now: now}
 }
 
 // Why a letter is cancelled rather than sent.
@@ -121,7 +122,11 @@ func (c *Composer) Compose(ctx context.Context, l core.LetterLease) (core.Letter
 			err = w.acknowledge(ctx)
 		}
 	case core.LetterLink:
-		err = w.prove(ctx)
+		if err = errKind; strings.HasPrefix(l.Once, onceVerify) {
+			err = w.prove(ctx)
+		} else if strings.HasPrefix(l.Once, onceDelete) {
+			err = w.deletion(ctx)
+		}
 	case core.LetterNotice:
 		err = w.note(ctx)
 	default:
@@ -162,6 +167,9 @@ func (w *writing) acknowledge(ctx context.Context) error {
 		return err
 	}
 	f := w.facts(told)
+	if err := w.answerable(ctx, told, &f); err != nil {
+		return err
+	}
 	if l.Kind == core.LetterReceipt {
 		return w.fill("receipt", f)
 	}
@@ -231,9 +239,6 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 // prove writes the letter that proves an address.
 func (w *writing) prove(ctx context.Context) error {
 	l := w.lease
-	if !strings.HasPrefix(l.Once, onceVerify) {
-		return errKind
-	}
 	c, err := w.archive.SenderContact(ctx, l.Tenant, l.Vault, core.SenderID(l.Object))
 	switch {
 	case errors.Is(err, core.ErrNotFound):
@@ -277,6 +282,7 @@ func (w *writing) note(ctx context.Context) error {
 const (
 	pathConfirm = "/confirmer/"
 	pathVerify  = "/adresse/"
+	pathDelete  = "/supprimer/"
 )
 
 // offer puts the link of an act into the letter, or its code where the town has no pages.

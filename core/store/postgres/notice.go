@@ -14,8 +14,9 @@ import (
 )
 
 // contactFirst orders a citizen's verified senders: the address given at enrolment, then
-// the one verified first.
-const contactFirst = `ORDER BY contact DESC, verified_at, id LIMIT 1`
+// the one verified first. One from which a letter came back is left out until it was
+// verified again.
+const contactFirst = `AND bounced_at IS NULL ORDER BY contact DESC, verified_at, id LIMIT 1`
 
 // Recipients reads the town's settings and, unless vault is "", the citizen's addresses.
 func (s *Store) Recipients(ctx context.Context, t core.TenantID, vault core.CitizenID) (to notice.Recipients, err error) {

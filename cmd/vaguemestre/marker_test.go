@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vaguemestre/channels/mailout/relaytest"
 )
 
 // What a citizen, a sender and their files say, each in words that stand nowhere else.
@@ -35,6 +37,8 @@ const (
 	brokenMarker  = "zqabime7311"
 	addedMarker   = "zqajoute7312"
 	deskMarker    = "zqguichet7313"
+	refusedMarker = "zqrefuse7314"
+	relayMarker   = "Zqsesame7315"
 )
 
 // The whole way of several mails, filed, refused, left to their owner and malformed,
@@ -60,12 +64,12 @@ func TestSEC29_NothingReadableAtRest(t *testing.T) {
 	p.citizen, p.address = owner.ID, owner.Address
 	file := taxNotice("Zoé "+holderMarker, textMarker)
 	leaveTraces(t, p, file)
-	links := leaveLinks(t, p)
+	links := append(leaveLinks(t, p), leaveLetters(t, p)...)
 
 	token, _, _ := strings.Cut(p.address, "@")
 	plain := sha256.Sum256(file)
 	markers := append(links, token, givenMarker, familyMarker, emailMarker, displayMarker, senderMarker, subjectMarker, noteMarker, fileMarker,
-		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, string(plain[:]), hex.EncodeToString(plain[:]))
+		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, refusedMarker, relayMarker, string(plain[:]), hex.EncodeToString(plain[:]))
 	const control = "Ville de d" // a town's name is public: a search that works finds it
 	f := newFinder(append(markers, control)...)
 	controls := map[string]int{}
@@ -142,6 +146,38 @@ func leaveLinks(t *testing.T, p *program) (tokens []string) {
 	if out := p.must("citizen", "sender", "list", "--citizen", p.citizen); !strings.Contains(out, addedMarker) {
 		t.Errorf("senders: %s", out)
 	}
+	return tokens
+}
+
+// leaveLetters has letters sent to the citizen, and one refused by a relay that quotes
+// whom it refuses. It returns the tokens of the links in them.
+func leaveLetters(t *testing.T, p *program) (tokens []string) {
+	t.Helper()
+	relay := (&relaytest.Relay{StartTLS: true, User: "depot", Password: relayMarker, Answer: func(_ int, command string) string {
+		if strings.Contains(command, refusedMarker) {
+			return "550 5.1.1 <" + refusedMarker + "@markers.test> unknown"
+		}
+		return ""
+	}}).Start(t)
+	p.writes(relay)
+	p.must("citizen", "sender", "add", "--citizen", p.citizen, "--email", refusedMarker+"@markers.test")
+	m := message(keyMarker+"letters", subjectMarker, fileMarker+".pdf", "application/pdf", taxNotice("Zoé "+holderMarker, "letters"))
+	if err := hand(p, p.address, m); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range p.letters(relay, 2) {
+		if !strings.Contains(l.Rcpt, addedMarker) {
+			t.Errorf("a letter goes to %s", l.Rcpt)
+		}
+		if strings.Contains(l.text, "/confirmer/") {
+			tokens = append(tokens, linkIn(t, l, "/confirmer/"))
+		}
+	}
+	if out := p.must("mail", "list", "--tenant", "demo"); len(tokens) != 1 || !strings.Contains(out, "5.1.1") {
+		t.Errorf("%d links, letters %s", len(tokens), out)
+	}
+	p.must("mail", "preview", "--tenant", "demo", "--kind", "result", "--deposit", p.deposits()[0].ID)
+	p.must("vault", "receipts", "--citizen", p.citizen)
 	return tokens
 }
 

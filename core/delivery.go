@@ -12,6 +12,12 @@ const (
 	DeliveryNoReport  Delivery = "no_report" // an automatic reply, or a person's: nothing about delivery
 )
 
+// ReportBody is what is kept of a message that came to a letter's return path; sealed.
+type ReportBody struct {
+	Sender  Sender `json:"sender,omitzero"`
+	Message []byte `json:"message"` // its first part
+}
+
 // DeliveryReport is what a message that came to a letter's return path says of it.
 type DeliveryReport struct {
 	Delivery Delivery

@@ -35,6 +35,7 @@ type LetterOrder struct {
 	// cancelled at once when the recipient has had Limit letters that day. nil: not counted.
 	Address []byte
 	Limit   int
+	Instead *LetterOrder // ordered in the place of one too many; nil: nothing
 }
 
 // Arrival is what a deposit turned out to be, for whoever decides which letters it causes.
@@ -47,6 +48,10 @@ type Arrival struct {
 	Waiting int    // of them, still to be read
 	Held    bool   // it waits for a person, unopened
 	ByHand  bool   // a person said whose it is
+
+	// Deletes is the deposit whose documents the message asks to delete, by its own words
+	// and the secret address it came to; "" mostly.
+	Deletes DepositID
 }
 
 // LetterLease is what the mailer holds while it composes and sends one letter. Its token

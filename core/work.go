@@ -9,13 +9,14 @@ type Noun string
 const (
 	NounDeposit Noun = "deposit" // received: to be opened
 	NounPiece   Noun = "piece"   // waiting, examined or recognised: to be led on
+	NounReport  Noun = "report"  // received: what came to a letter's return path, to be read
 )
 
 // Step names one unit of work: a row that stands in a non-final state.
 type Step struct {
 	Tenant  TenantID
 	Noun    Noun
-	ID      string // DepositID or PieceID
+	ID      string // DepositID, PieceID or ReportID
 	Attempt int    // attempts already counted for the row when the step was named
 }
 

@@ -125,13 +125,13 @@ func newVault(c *client) *cobra.Command {
 			}
 			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
 		}}
-	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit", Args: noArgs,
+	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit, or deletes a document", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/link", a, showFields("token")) }}
 	for _, cmd := range []*cobra.Command{list, get, confirm, link} {
 		citizenFlag(cmd, &a)
 		c.jsonFlag(cmd)
 	}
-	for _, cmd := range []*cobra.Command{get, confirm} {
+	for _, cmd := range []*cobra.Command{get, confirm, link} {
 		cmd.Flags().StringVar(&a.Document, "document", "", "the document's id")
 	}
 	for _, cmd := range []*cobra.Command{confirm, link} {
@@ -140,7 +140,7 @@ func newVault(c *client) *cobra.Command {
 	confirm.Flags().StringVar(&a.Token, "token", "", "the token of a link, in the place of a deposit's id")
 	confirm.Flags().BoolVar(&a.Remember, "remember", false, "let what this deposit's sender sends, proven, need no yes from now on")
 	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
-		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen", "deposit"), newReceipts(c))
+		append(revisions(c), required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen"), newReceipts(c))...)
 }
 
 // get writes to a file only once the whole has arrived.

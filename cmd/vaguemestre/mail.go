@@ -42,20 +42,20 @@ func newMail(c *client) *cobra.Command {
 	}
 	return group("mail", "Letters that go out by e-mail",
 		c.jsonFlag(required(list, "tenant")), c.jsonFlag(required(preview, "tenant", "kind")),
-		newDKIM(c), newMailCheck(c),
+		newDKIM(c), newMailCheck(c), newMailReports(c),
 		move("retry", "Send a letter now that waits, or was given up"), move("cancel", "Never send a letter that waits"))
 }
 
 func showLetter(w io.Writer, line json.RawMessage) error {
 	var l struct {
-		ID, Kind, State, Code, Status, Object string
-		Attempts                              int
-		NextTry                               string `json:"next_try"`
+		ID, Kind, State, Code, Status, Sentence, Object string
+		Attempts                                        int
+		NextTry                                         string `json:"next_try"`
 	}
 	if err := json.Unmarshal(line, &l); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s  %-8s %-9s %-12s %-6s attempts %d  next %-20s  %s\n", l.ID, l.Kind, l.State, l.Code, l.Status, l.Attempts, l.NextTry, l.Object)
+	_, err := fmt.Fprintf(w, "%s  %-8s %-9s %-12s %-6s attempts %d  next %-20s  %s  %s\n", l.ID, l.Kind, l.State, l.Code, l.Status, l.Attempts, l.NextTry, l.Object, l.Sentence)
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 	"vaguemestre/core/address"
 	"vaguemestre/core/link"
 	"vaguemestre/core/notice"
+	"vaguemestre/core/reply"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
 	"vaguemestre/core/vault"
@@ -33,7 +34,7 @@ func (p *process) buildMailer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	town := notice.NewComposer(s, p.keeper, link.New(s, p.index, p.now), p.now)
+	town := notice.NewComposer(s, p.keeper, link.New(s, p.index, p.now), p.now).Answered(reply.New(s, p.keeper, p.index, p.now))
 	composers := byKind{core.LetterReceipt: town, core.LetterResult: town, core.LetterLink: town, core.LetterNotice: town}
 	cfg := mailout.Config{Now: p.now, Lease: p.cfg.Lease, Submission: submission.Config{Hello: p.cfg.SMTPDomain}, Seen: p.metrics.letter, Rests: p.metrics.rests}
 	how := senders{s, secrets, p.index}

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/dsn"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
@@ -25,6 +27,7 @@ import (
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -240,7 +243,7 @@ func (p *process) buildWorker(ctx context.Context) error {
 	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, bounce.New(s, p.keeper, dsn.Parse), notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -269,7 +272,12 @@ func (p *process) buildScheduler(ctx context.Context) error {
 	return nil
 }
 
-// collect removes orphaned blobs, and what nobody claimed, at start and then every hour.
+// letterCountDays is for how long it is kept how many letters somebody got on a day: the
+// day after counts too, and the days of towns and database are not the same.
+const letterCountDays = 3
+
+// collect removes orphaned blobs, what nobody claimed, and counts of days gone by, at
+// start and then every hour.
 func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -287,6 +295,12 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		}
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
+		}
+		if err := s.ForgetLetterCounts(ctx, p.now().AddDate(0, 0, -letterCountDays)); err != nil && ctx.Err() == nil {
+			p.log.Error("forget letter counts", "cause", core.Cause(err))
+		}
+		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -323,6 +337,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
 		Vault:     vault.NewReader(s, p.keeper, blobs),
 		Filer:     filer,
+		Reviser:   revision.New(s, p.keeper, links, p.now),
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.

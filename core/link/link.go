@@ -21,19 +21,24 @@ type Purpose string
 const (
 	ConfirmDeposit Purpose = "confirm_deposit" // object: a deposit
 	VerifySender   Purpose = "verify_sender"   // object: a sender of the citizen's
+	DeleteDocument Purpose = "delete_document" // object: a document
 )
 
 // For how long links work. A deposit waits as long as its citizen may be away; a mailbox
-// is proven at once or not at all.
+// is proven at once or not at all; who asks for a deletion means it this week.
 const (
 	confirmFor = 30 * 24 * time.Hour
 	verifyFor  = 48 * time.Hour
+	deleteFor  = 7 * 24 * time.Hour
 )
 
 // Lasts is for how long a link of the purpose works.
 func (p Purpose) Lasts() time.Duration {
-	if p == ConfirmDeposit {
+	switch p {
+	case ConfirmDeposit:
 		return confirmFor
+	case DeleteDocument:
+		return deleteFor
 	}
 	return verifyFor
 }

@@ -56,6 +56,9 @@ type Archive interface {
 	Contact(ctx context.Context, tenant core.TenantID, vault core.CitizenID) (Contact, error)
 	// SenderContact reads one sender in force of the citizen's; core.ErrNotFound.
 	SenderContact(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.SenderID) (Contact, error)
+	// Untold names the citizen's deposits of which nothing was told between two times, since
+	// it would have been one letter too many that day; oldest first.
+	Untold(ctx context.Context, tenant core.TenantID, vault core.CitizenID, from, to time.Time) ([]core.DepositID, error)
 	Settings(ctx context.Context, id core.TenantID) (tenant.Settings, int, error)
 	Catalogue(ctx context.Context, id core.TenantID, have int) (content string, version int, err error)
 }
@@ -78,11 +81,12 @@ type Composer struct {
 	keys    Keys
 	links   Linker
 	now     func() time.Time
+	replies Replies // nil: letters say nothing of replies
 }
 
 // NewComposer builds it.
 func NewComposer(archive Archive, keys Keys, links Linker, now func() time.Time) *Composer {
-	return &Composer{archive, keys, links, now}
+	return &Composer{archive: archive, keys: keys, links: links, now: now}
 }
 
 // Why a letter is cancelled rather than sent.
@@ -112,9 +116,17 @@ func (c *Composer) Compose(ctx context.Context, l core.LetterLease) (core.Letter
 	w := &writing{Composer: c, lease: l, settings: settings, letter: letter}
 	switch l.Kind {
 	case core.LetterReceipt, core.LetterResult:
-		err = w.acknowledge(ctx)
+		if day, late := strings.CutPrefix(l.Once, onceDigest); late {
+			err = w.digest(ctx, day)
+		} else {
+			err = w.acknowledge(ctx)
+		}
 	case core.LetterLink:
-		err = w.prove(ctx)
+		if err = errKind; strings.HasPrefix(l.Once, onceVerify) {
+			err = w.prove(ctx)
+		} else if strings.HasPrefix(l.Once, onceDelete) {
+			err = w.deletion(ctx)
+		}
 	case core.LetterNotice:
 		err = w.note(ctx)
 	default:
@@ -155,6 +167,9 @@ func (w *writing) acknowledge(ctx context.Context) error {
 		return err
 	}
 	f := w.facts(told)
+	if err := w.answerable(ctx, told, &f); err != nil {
+		return err
+	}
 	if l.Kind == core.LetterReceipt {
 		return w.fill("receipt", f)
 	}
@@ -224,9 +239,6 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 // prove writes the letter that proves an address.
 func (w *writing) prove(ctx context.Context) error {
 	l := w.lease
-	if !strings.HasPrefix(l.Once, onceVerify) {
-		return errKind
-	}
 	c, err := w.archive.SenderContact(ctx, l.Tenant, l.Vault, core.SenderID(l.Object))
 	switch {
 	case errors.Is(err, core.ErrNotFound):
@@ -270,6 +282,7 @@ func (w *writing) note(ctx context.Context) error {
 const (
 	pathConfirm = "/confirmer/"
 	pathVerify  = "/adresse/"
+	pathDelete  = "/supprimer/"
 )
 
 // offer puts the link of an act into the letter, or its code where the town has no pages.

@@ -24,13 +24,25 @@ type facts struct {
 	Again   bool // it follows a result told before
 	Items   []item
 
+	Deposits []facts // in a letter on several
+	More     int     // of them, left out
+
 	Confirm bool // the citizen has to say yes
 	Choose  bool // or has to say what a file is
 	URL     string
 	Code    string // in the place of the URL where the town has no pages
 	Until   string // the link works
 
+	Reply  bool      // an answer to the letter replaces, or deletes
+	Erases []erasure // links that delete
+
 	Service, Address, Phone, Email, Hours string
+}
+
+// erasure is a document that a link deletes.
+type erasure struct {
+	What      string // as in item
+	URL, Code string
 }
 
 // item is a file in a result.
@@ -42,6 +54,7 @@ type item struct {
 	Expired            bool
 	Why                string // it is refused, and what to do
 	Unread, NotForType bool   // why a type has to be chosen
+	Answer             string // what it came to as an answer: replaces, proposes, other_type, several, nothing; "" for none
 }
 
 func (w *writing) head() facts {
@@ -51,7 +64,7 @@ func (w *writing) head() facts {
 
 func (w *writing) facts(t Told) facts {
 	f, at := w.head(), t.Received.In(w.settings.Location())
-	f.Day, f.When, f.Number = day(core.DateOf(at), w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
+	f.Day, f.When, f.Number = dayOf(at, w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
 	f.Channel, f.Files = t.Channel, len(t.Pieces)
 	f.Held, f.Failed = t.State == core.DepositHeld, t.State == core.DepositFailed
 	return f
@@ -93,6 +106,7 @@ func (it *item) judge(p ToldPiece, language string) {
 	case core.PieceFiled:
 		it.State = map[core.DocumentState]string{core.DocumentToConfirm: "confirm", core.DocumentToValidate: "checked",
 			core.DocumentValidated: "filed", core.DocumentRejected: "rejected"}[p.Document]
+		it.Answer = cameTo[p.Reason]
 		it.Expired = p.Standing == core.StandingExpired
 		if !p.ValidUntil.IsZero() {
 			it.Until = day(p.ValidUntil, language)
@@ -102,6 +116,9 @@ func (it *item) judge(p ToldPiece, language string) {
 		it.State = "agent"
 	}
 }
+
+// cameTo is what a file sent as an answer can come to, by the reason kept with it.
+var cameTo = map[string]string{"replaced": "replaces", "replaces_on_yes": "proposes", "reply_other_type": "other_type", "reply_ambiguous": "several", "reply_nothing_now": "nothing"}
 
 // put adds a link, or the code that stands for it.
 func (f *facts) put(token, path string, s tenant.Settings, until time.Time, language string) {
@@ -129,6 +146,8 @@ func day(d core.Date, language string) string {
 }
 
 var months = [...]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"}
+
+func dayOf(t time.Time, language string) string { return day(core.DateOf(t), language) }
 
 // clock is a date with its time, in words.
 func clock(t time.Time, language string) string {

@@ -22,6 +22,8 @@ const (
 	PerDay         = 5
 	perDayReceipts = 3
 	perDayEmpty    = 1
+
+	perDayDeletions = 3
 )
 
 // Recipients is how a town writes, and to whom it may about one vault.
@@ -57,7 +59,10 @@ func New(store Store, index vault.Index, now func() time.Time) *Notices {
 // where the town has no relay or lacks a mention the law wants. Otherwise:
 //
 //   - the citizen gets a receipt at once and the result when every file is read, or after
-//     the town's wait; one letter where both would go at once;
+//     the town's wait; one letter where both would go at once; and one the next morning on
+//     all the deposits of a day that came after the day's last letter;
+//   - a message that asks for deletion is answered by links to the citizen alone, once a
+//     day for what it names;
 //   - the sender gets a receipt if DMARC passed for the address, it is none of the
 //     citizen's, and the message came to a secret address with a file in it.
 func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrder, error) {
@@ -67,6 +72,9 @@ func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrd
 	to, err := n.store.Recipients(ctx, a.Tenant, a.Vault)
 	if err != nil {
 		return nil, fmt.Errorf("recipients: %w", err)
+	}
+	if a.Deletes != "" {
+		return n.deletion(a, to), nil
 	}
 	if !to.Settings.Acknowledges() {
 		return nil, nil
@@ -97,13 +105,13 @@ func onceFailed(v core.CitizenID) string  { return string(v) + "/failed" }
 func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 	count := n.count(answers, to.Contact, to.Settings)
 	result := n.order(a.Tenant, core.LetterResult, a.Vault, string(a.Deposit), onceCitizen(a.Vault))
-	result.Address, result.Limit = count, PerDay
+	result.Address, result.Limit, result.Instead = count, PerDay, n.digest(a, to)
 	if a.Held {
 		result.Once = onceHeld(a.Vault)
 		return []core.LetterOrder{result}
 	}
 	if a.Files == 0 {
-		result.Limit = perDayEmpty
+		result.Limit, result.Instead = perDayEmpty, nil
 	}
 	if a.Waiting == 0 {
 		return []core.LetterOrder{result}
@@ -113,6 +121,21 @@ func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 	result.Due = result.Due.Add(time.Duration(to.Settings.ResultWait))
 	return []core.LetterOrder{receipt, result}
 }
+
+// deletion is the letter with the links that delete what a reply names. It goes to the
+// citizen, whoever wrote the reply, and is counted apart: a day of many deposits does not
+// keep a citizen from deleting one, and who found out a reply address sends few letters.
+func (n *Notices) deletion(a core.Arrival, to Recipients) []core.LetterOrder {
+	if to.Contact == nil || !to.Settings.Sends() {
+		return nil
+	}
+	day := n.now().In(to.Settings.Location()).Format(time.DateOnly)
+	o := n.order(a.Tenant, core.LetterLink, a.Vault, string(a.Deletes), onceDelete+"/"+day)
+	o.Address, o.Limit = n.count(deletions, to.Contact, to.Settings), perDayDeletions
+	return []core.LetterOrder{o}
+}
+
+const onceDelete = "delete_document"
 
 // stranger is the keyed hash of a sender who is told of the registration besides the
 // citizen.
@@ -176,12 +199,16 @@ func (n *Notices) order(t core.TenantID, kind core.LetterKind, owner core.Citize
 // What is counted a day and recipient: what a person asked for does not take the place
 // of an answer.
 const (
-	answers = "letters of a day"
-	links   = "links of a day"
+	answers   = "letters of a day"
+	links     = "links of a day"
+	deletions = "deletions of a day"
 )
 
 // count is the hash under which a recipient's letters of today are counted.
 func (n *Notices) count(what string, sender []byte, s tenant.Settings) []byte {
-	day := n.now().In(s.Location()).Format(time.DateOnly)
-	return n.index.Sum(what, sender, []byte(day))
+	return n.countOn(n.now().In(s.Location()), what, sender)
+}
+
+func (n *Notices) countOn(day time.Time, what string, sender []byte) []byte {
+	return n.index.Sum(what, sender, []byte(day.Format(time.DateOnly)))
 }

@@ -45,7 +45,8 @@ type Deposit struct {
 	Trust    core.Trust
 	TrustWhy string
 	Received time.Time
-	Envelope []byte // core.Envelope, sealed
+	Envelope []byte         // core.Envelope, sealed
+	Answers  core.DepositID // the deposit whose reply address it came to; "" for what is no reply
 	Bodies   []core.SealedBody
 }
 
@@ -70,6 +71,7 @@ type Opened struct {
 	Rewrapped [][]byte // the bodies' keys, now wrapped for the vault
 	Note      []byte   // the covering note, sealed under the first body's key; nil when there is none
 	Origin    []byte   // core.Origin, sealed likewise; nil for what is no message
+	Reason    string   // stable code of what a reply without a file came to; "" mostly
 	Signed    string   // kind of signature the message carries, as core.Cover has it
 	Letters   []core.LetterOrder
 }
@@ -135,7 +137,10 @@ func (o *Opener) Open(ctx context.Context, lease core.Lease) (next []core.Step, 
 		return nil, err
 	}
 	if run.out.Vault == "" {
-		return nil, run.hold(ctx, lease, run.out.Reason)
+		return nil, run.hold(ctx, lease, run.out.Attribution.Reason)
+	}
+	if d.Answers != "" && run.proven.Automatic && !d.attached() {
+		return nil, errAutomatic
 	}
 	for i := range d.Bodies {
 		if err := run.body(ctx, i); err != nil {
@@ -147,6 +152,7 @@ func (o *Opener) Open(ctx context.Context, lease core.Lease) (next []core.Step, 
 		run.forget()
 		return nil, run.hold(ctx, lease, run.doubt)
 	}
+	run.readReply()
 	if run.out.Letters, err = o.notices.Arrived(ctx, run.arrival()); err != nil {
 		run.forget()
 		return nil, err
@@ -184,5 +190,7 @@ type run struct {
 	keys    []vault.Key // of the bodies
 	proven  core.Origin // of the message's sender; zero for what is no message
 	out     Opened
+	note    string // what the message says
+	deletes bool   // it is a reply that asks for deletion
 	doubt   string // why the message cannot be opened without a person's word
 }

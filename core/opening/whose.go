@@ -107,5 +107,8 @@ func (r *run) arrival() core.Arrival {
 			a.Waiting++
 		}
 	}
+	if r.deletes {
+		a.Deletes = r.deposit.Answers
+	}
 	return a
 }

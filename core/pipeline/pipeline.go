@@ -31,6 +31,11 @@ type Opener interface {
 	Open(ctx context.Context, lease core.Lease) ([]core.Step, error)
 }
 
+// Reports reads a leased report on the delivery of a letter.
+type Reports interface {
+	Read(ctx context.Context, lease core.Lease) error
+}
+
 // Notices names the letters about a deposit that could not be opened.
 type Notices interface {
 	Failed(ctx context.Context, tenant core.TenantID, deposit core.DepositID) ([]core.LetterOrder, error)
@@ -44,6 +49,7 @@ type Runner struct {
 	work    Work
 	opener  Opener
 	reader  *Reader
+	reports Reports
 	notices Notices
 	bell    Bell
 	ttl     time.Duration
@@ -53,8 +59,8 @@ type Runner struct {
 
 // New builds a runner. A lease lasts ttl and is renewed while the work goes on; seen
 // is told of every attempt's outcome, for the metrics.
-func New(work Work, opener Opener, reader *Reader, notices Notices, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
-	return &Runner{work, opener, reader, notices, bell, ttl, log, seen}
+func New(work Work, opener Opener, reader *Reader, reports Reports, notices Notices, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
+	return &Runner{work, opener, reader, reports, notices, bell, ttl, log, seen}
 }
 
 // Run does one step. It returns nil whenever the truth has been written: done, nothing
@@ -101,6 +107,8 @@ func (r *Runner) do(ctx context.Context, lease core.Lease) error {
 		return err
 	case core.NounPiece:
 		return r.reader.Read(ctx, lease)
+	case core.NounReport:
+		return r.reports.Read(ctx, lease)
 	}
 	return fmt.Errorf("no such noun: %q", lease.Noun)
 }

@@ -36,6 +36,7 @@ type Args struct {
 	Selector string            `json:"selector,omitempty"`
 	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
+	Version  int               `json:"version,omitempty"` // of a document; 0: none named
 }
 
 func (s *Server) commands() map[string]command {
@@ -61,6 +62,10 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/versions":         s.vaultVersions,
+		"vault/restore":          s.vaultRestore,
+		"vault/delete":           s.vaultDelete,
+		"mail/reports":           s.mailReports,
 		"vault/receipts":         s.vaultReceipts,
 		"mail/list":              s.mailList,
 		"mail/preview":           s.mailPreview,

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/notice"
+	"vaguemestre/core/store/postgres"
 )
 
 func (s *Server) mailList(ctx context.Context, a Args) ([]any, error) {
@@ -15,7 +17,21 @@ func (s *Server) mailList(ctx context.Context, a Args) ([]any, error) {
 		return nil, err
 	}
 	letters, err := s.jobs.Store.Letters(ctx, t, core.CitizenID(a.Citizen))
-	return lines(letters), err
+	out := make([]any, len(letters))
+	for i, l := range letters {
+		shown := letterLine{LetterRow: l}
+		if l.State == core.LetterBounced || l.State == core.LetterDelayed && l.Status != "" {
+			shown.Sentence = bounce.Sentence(l.Status)
+		}
+		out[i] = shown
+	}
+	return out, err
+}
+
+// letterLine is a letter with what its recipient's server says, in words.
+type letterLine struct {
+	postgres.LetterRow
+	Sentence string `json:"sentence,omitempty"`
 }
 
 // mailRetry sends a letter now that waits or was given up.

@@ -20,6 +20,7 @@ import (
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
 	"vaguemestre/core/vault"
@@ -36,6 +37,7 @@ type Jobs struct {
 	Confirmer   *attribution.Confirmer
 	Vault       *vault.Reader
 	Filer       *filing.Filer
+	Reviser     *revision.Reviser
 	Blobs       ledger.Shelves
 	Development bool // the operator may act as the citizen
 

@@ -93,13 +93,14 @@ func (s *Store) CitizenTenant(ctx context.Context, id core.CitizenID) (core.Tena
 	return found, nil
 }
 
-// Addresses lists a citizen's own deposit addresses, oldest first, slots' left out.
+// Addresses lists a citizen's own deposit addresses, oldest first; slots' and those for
+// answers left out.
 func (s *Store) Addresses(ctx context.Context, tenant core.TenantID, id core.CitizenID) ([]citizen.Address, error) {
 	var out []citizen.Address
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id, sealed, created_at, expires_at, revoked_at IS NOT NULL FROM deposit_address
-			WHERE tenant_id = $1 AND citizen_id = $2 AND slot_id IS NULL ORDER BY created_at, id`, tenant, id)
+			WHERE tenant_id = $1 AND citizen_id = $2 AND slot_id IS NULL AND purpose = 'deposit' ORDER BY created_at, id`, tenant, id)
 		if err != nil {
 			return err
 		}
@@ -119,7 +120,7 @@ func (s *Store) Addresses(ctx context.Context, tenant core.TenantID, id core.Cit
 	return out, nil
 }
 
-// ReplaceAddresses revokes the citizen's own addresses in force, adds a fresh one when
+// ReplaceAddresses revokes the citizen's own addresses in force, those for answers too, adds a fresh one when
 // given, and journals it, in one transaction.
 func (s *Store) ReplaceAddresses(ctx context.Context, who core.Access, fresh *citizen.Address) error {
 	now := s.now().UTC().Truncate(time.Microsecond)

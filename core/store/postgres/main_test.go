@@ -64,6 +64,9 @@ func (w *town) know() {
 		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
 	w.must(w.http.PutSecret(ctx, w.tenant, tenant.SecretRelay, []byte("sealed"), time.Now()))
 	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
+	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
+		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})
+	w.must(err)
 }
 
 // letter orders a receipt, due now and counted once a day at most five times.

@@ -14,8 +14,9 @@ import (
 )
 
 // contactFirst orders a citizen's verified senders: the address given at enrolment, then
-// the one verified first.
-const contactFirst = `ORDER BY contact DESC, verified_at, id LIMIT 1`
+// the one verified first. One from which a letter came back is left out until it was
+// verified again.
+const contactFirst = `AND bounced_at IS NULL ORDER BY contact DESC, verified_at, id LIMIT 1`
 
 // Recipients reads the town's settings and, unless vault is "", the citizen's addresses.
 func (s *Store) Recipients(ctx context.Context, t core.TenantID, vault core.CitizenID) (to notice.Recipients, err error) {
@@ -192,4 +193,24 @@ func (s *Store) Receipts(ctx context.Context, who core.Access) (out []ReceiptRow
 		return nil, fmt.Errorf("list receipts: %w", err)
 	}
 	return out, nil
+}
+
+// Untold names the citizen's deposits whose result was one letter too many between two
+// times; oldest first.
+func (s *Store) Untold(ctx context.Context, t core.TenantID, vault core.CitizenID, from, to time.Time) (ids []core.DepositID, err error) {
+	err = s.tx(ctx, t, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT object_id FROM letter
+			WHERE tenant_id = $1 AND citizen_id = $2 AND kind = 'result' AND state = 'cancelled' AND code = 'daily_cap' AND created_at >= $3 AND created_at < $4
+			ORDER BY created_at, id`, t, vault, from, to)
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[core.DepositID])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("deposits untold: %w", err)
+	}
+	return ids, nil
 }

@@ -98,7 +98,8 @@ func (s *Store) Amend(ctx context.Context, lease core.Lease, change func(*core.P
 
 // File commits a document and the state of its piece, with the journal's entry, in
 // one transaction (REL-09). Content that stands in the vault already becomes no second
-// document: the piece joins the one that is there.
+// document and no second version: the piece joins the one that is there.
+// filing.ErrAnswered when what a reply replaces has changed meanwhile.
 func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (core.DocumentID, error) {
 	d := f.Document
 	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
@@ -110,20 +111,13 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 		if err := record(ctx, tx, f.Access, s.now()); err != nil {
 			return err
 		}
-		var there core.DocumentID
-		err := tx.QueryRow(ctx, `SELECT document_id FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND fingerprint = $3`,
-			d.Tenant, d.Vault, f.Fingerprint).Scan(&there)
-		switch {
-		case err == nil:
-			d.ID = there
-		case one(err) == core.ErrNotFound:
-			err = insertDocument(ctx, tx, f)
-		}
+		version, err := place(ctx, tx, lease, &f)
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE piece SET state = 'filed', document_id = $3, lease_until = NULL, reason = NULL, desk = '' WHERE tenant_id = $1 AND id = $2`,
-			lease.Tenant, lease.ID, d.ID)
+		d = f.Document
+		_, err = tx.Exec(ctx, `UPDATE piece SET state = 'filed', document_id = $3, version = $4, lease_until = NULL, reason = nullif($5,''), desk = '' WHERE tenant_id = $1 AND id = $2`,
+			lease.Tenant, lease.ID, d.ID, version, f.Reason)
 		if err != nil {
 			return err
 		}
@@ -135,22 +129,42 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 	return d.ID, nil
 }
 
+// place puts what was filed into the vault, and says which version of which document it
+// is: of one that is there already, of the one it replaces, or of a new one.
+func place(ctx context.Context, tx pgx.Tx, lease core.Lease, f *filing.Filed) (version int, err error) {
+	d := &f.Document
+	var there core.DocumentID
+	err = tx.QueryRow(ctx, `SELECT document_id, n FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND fingerprint = $3 AND left_at IS NULL`,
+		d.Tenant, d.Vault, f.Fingerprint).Scan(&there, &version)
+	if err == nil {
+		d.ID, f.Reason = there, ""
+		return version, nil
+	}
+	if !noRows(err) {
+		return 0, err
+	}
+	if d.Replaces != "" {
+		if err := stillAnswers(ctx, tx, lease, *d); err != nil {
+			return 0, err
+		}
+	}
+	if d.ID == d.Replaces {
+		return newVersion(ctx, tx, *f)
+	}
+	return 1, insertDocument(ctx, tx, *f)
+}
+
 func insertDocument(ctx context.Context, tx pgx.Tx, f filing.Filed) error {
 	d := f.Document
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		INSERT INTO document (tenant_id, citizen_id, id, type, catalogue, state, standing, channel, journey, valid_until, retain_until, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10,'')::date, nullif($11,'')::date, $12)`,
-		d.Tenant, d.Vault, d.ID, d.Type, d.Catalogue, d.State, d.Standing, d.Channel, d.Journey, d.ValidUntil.String(), d.RetainUntil.String(), d.Created)
+		INSERT INTO document (tenant_id, citizen_id, id, type, catalogue, state, standing, channel, journey, valid_until, retain_until, created_at, replaces)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10,'')::date, nullif($11,'')::date, $12, nullif($13,'')::uuid)`,
+		d.Tenant, d.Vault, d.ID, d.Type, d.Catalogue, d.State, d.Standing, d.Channel, d.Journey, d.ValidUntil.String(), d.RetainUntil.String(), d.Created, string(d.Replaces))
 	batch.Queue(`
 		INSERT INTO document_version (tenant_id, citizen_id, document_id, n, fingerprint, meta, size, created_at)
 		VALUES ($1, $2, $3, 1, $4, $5, $6, $7)`,
 		d.Tenant, d.Vault, d.ID, f.Fingerprint, d.Meta, d.Size, d.Created)
-	for i, part := range d.Parts {
-		batch.Queue(`
-			INSERT INTO version_part (tenant_id, citizen_id, document_id, version, n, piece_id, pages)
-			VALUES ($1, $2, $3, 1, $4, $5, CASE WHEN $6 > 0 THEN int4range($6, $7, '[]') END)`,
-			d.Tenant, d.Vault, d.ID, i+1, part.Piece, part.First, part.Last)
-	}
+	queueParts(batch, d, 1)
 	return tx.SendBatch(ctx, batch).Close()
 }

@@ -56,7 +56,7 @@ func (s *Store) AddSender(ctx context.Context, who core.Access, n citizen.Sender
 // VerifySender marks a sender in force as verified and journals it; core.ErrNotFound for
 // one that is revoked or another vault's. A repeat keeps the first time.
 func (s *Store) VerifySender(ctx context.Context, who core.Access, id core.SenderID, at time.Time) error {
-	return s.changeSender(ctx, who, id, `verified_at = coalesce(verified_at, $4)`, at)
+	return s.changeSender(ctx, who, id, `verified_at = coalesce(verified_at, $4), bounced_at = NULL`, at)
 }
 
 // ForgetSender revokes a sender in force and journals it; core.ErrNotFound likewise.

@@ -18,6 +18,8 @@ func open(n core.Noun) (table, states string, err error) {
 		return "deposit", "state = 'received'", nil
 	case core.NounPiece:
 		return "piece", "state IN ('waiting','examined','recognised')", nil
+	case core.NounReport:
+		return "report", "state = 'received'", nil
 	}
 	return "", "", fmt.Errorf("no such noun: %q", n)
 }
@@ -28,7 +30,7 @@ func open(n core.Noun) (table, states string, err error) {
 func (s *Store) Due(ctx context.Context, tenant core.TenantID, limit int) ([]core.Step, error) {
 	var steps []core.Step
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
-		for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece} {
+		for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece, core.NounReport} {
 			table, states, _ := open(noun)
 			rows, err := tx.Query(ctx, `
 				SELECT id, attempts FROM `+table+`

@@ -181,7 +181,7 @@ func TestNIM2_AddModifyAndDeleteByMail(t *testing.T) {
 
 	// Not replaced, by who does not (SEC-54): proposed, until the citizen says yes.
 	w.post("mallory@example.net", result.replyTo, w.answer(result, "Le voici.", c))
-	rows = w.holds("to_validate "+mark(b), "to_confirm "+mark(c))
+	w.holds("to_validate "+mark(b), "to_confirm "+mark(c))
 	spoofed := w.letter("Accusé de réception")
 	if !strings.Contains(spoofed.flat(), "Si vous confirmez, il remplacera") {
 		t.Errorf("the result of a spoofed reply says\n%s", spoofed.text)

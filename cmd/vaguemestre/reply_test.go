@@ -293,3 +293,36 @@ func TestREL12_BouncesAreTakenInAndShown(t *testing.T) {
 	}
 	w.must("check", "--json")
 }
+
+// A real relay's own report finds its letter, and only that.
+func TestREL12_ARelaysReportFindsItsLetter(t *testing.T) {
+	t.Parallel()
+	w := startWriting(t)
+	w.post("camille@example.test", w.address, w.signer.sign(t, message("first", "Mon avis", "a.pdf", "application/pdf", taxNotice("Camille DEMO", "a"))))
+	w.holds("to_validate " + mark(taxNotice("Camille DEMO", "a")))
+	result := w.letter("Accusé de réception")
+	theirs := (&relaytest.Relay{Answer: func(_ int, command string) string {
+		if strings.HasPrefix(command, "RCPT") {
+			return "550 5.2.2 mailbox full"
+		}
+		return ""
+	}}).Start(t)
+	relay := startRelay(t, "{ example.test = smtp:["+strings.Replace(theirs.Addr, ":", "]:", 1)+" }, { depot.demo.test = smtp:["+strings.Replace(w.smtp, ":", "]:", 1)+" }")
+	w.must("tenant", "set", "--tenant", "demo", "relay="+relay.addr)
+	w.post("mallory@example.net", result.replyTo, w.answer(result, "SUPPRIMER", nil))
+	type line struct{ Kind, State, Status, Sentence string }
+	var bounced []line
+	w.wait(30*time.Second, "letter that came back", func() bool {
+		bounced = nil
+		for _, l := range decode[line](t, w.must("mail", "list", "--json", "--tenant", "demo")) {
+			if l.State == "bounced" {
+				bounced = append(bounced, l)
+			}
+		}
+		return len(bounced) > 0
+	})
+	if len(bounced) != 1 || bounced[0] != (line{"link", "bounced", "5.2.2", "boîte pleine"}) {
+		t.Errorf("shown as %+v", bounced)
+	}
+	w.arrived(w.mails)
+}

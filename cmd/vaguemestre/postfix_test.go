@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,10 +13,11 @@ import (
 	"time"
 )
 
-// postfix is a private instance. Unless it is a relay it takes all mail into its hold
-// queue: one sync a message, and nothing is delivered.
+// postfix is a private instance that takes all mail into its hold queue: one sync a
+// message, and nothing is delivered.
 type postfix struct {
 	addr  string
+	dir   string // of its settings, below it
 	queue string
 	pid   int // of its master
 }
@@ -33,8 +35,6 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 error unix - - n - - error
 retry unix - - n - - error
-smtp unix - - n - - smtp
-postlog unix-dgram n - n - 1 postlogd
 `
 
 const postfixSettings = `
@@ -44,11 +44,13 @@ data_directory = %[1]s/data
 mail_owner = postfix
 setgid_group = postdrop
 myhostname = side.test
+mydestination = %[2]s
 local_recipient_maps =
 alias_maps =
 inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
+smtpd_client_restrictions = check_client_access static:HOLD
 smtpd_peername_lookup = no
 smtpd_client_connection_count_limit = 0
 message_size_limit = 52428800
@@ -57,32 +59,21 @@ default_process_limit = 200
 `
 
 // startPostfix runs Postfix for the recipients of a domain on folders and a port of its
-// own. Its master starts as root, and gives that up for all but itself.
-func startPostfix(t testing.TB, domain string) *postfix {
-	t.Helper()
-	return runPostfix(t, fmt.Sprintf("mydestination = %s\nsmtpd_client_restrictions = check_client_access static:HOLD\n", domain))
-}
-
-// startRelay runs Postfix as a town's relay that delivers by these transports.
-func startRelay(t testing.TB, transports string) *postfix {
-	t.Helper()
-	return runPostfix(t, "mydestination =\ndefault_transport = error:5.4.4 nowhere\ntransport_maps = inline:{ "+transports+" }\nsmtp_tls_security_level = none\nmaillog_file = /dev/stdout\n")
-}
-
-// runPostfix runs Postfix with these settings besides the common ones.
-func runPostfix(t testing.TB, settings string) *postfix {
+// own, with further settings and services. Its master starts as root, and gives that up
+// for all but itself.
+func startPostfix(t testing.TB, domain, settings, services string) *postfix {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("Postfix starts as root alone: run this as root")
 	}
 	dir := newHome(t)
-	p := &postfix{addr: freeAddr(t), queue: filepath.Join(dir, "queue")}
+	p := &postfix{addr: freeAddr(t), dir: dir, queue: filepath.Join(dir, "queue")}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"config/main.cf":   fmt.Sprintf(postfixSettings, dir) + settings,
-		"config/master.cf": fmt.Sprintf(postfixServices, p.addr),
+		"config/main.cf":   fmt.Sprintf(postfixSettings, dir, domain) + settings,
+		"config/master.cf": fmt.Sprintf(postfixServices, p.addr) + services,
 	} {
 		path := filepath.Join(dir, name)
 		if err := firstError(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {
@@ -92,9 +83,9 @@ func runPostfix(t testing.TB, settings string) *postfix {
 	if err := firstError(os.Mkdir(p.queue, 0o755), os.Mkdir(filepath.Join(dir, "data"), 0o700), p.giveData(dir)); err != nil {
 		t.Fatal(err)
 	}
-	said := &logs{}
+	var said bytes.Buffer
 	cmd := exec.Command("/usr/sbin/postfix", "-c", filepath.Join(dir, "config"), "start-fg")
-	cmd.Stdout, cmd.Stderr = said, said
+	cmd.Stdout, cmd.Stderr = &said, &said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -105,9 +96,6 @@ func runPostfix(t testing.TB, settings string) *postfix {
 		}
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("log of Postfix:\n%s", said)
-		}
 	})
 	answers(t, p.addr, 20*time.Second)
 	b, err := os.ReadFile(filepath.Join(p.queue, "pid", "master.pid"))

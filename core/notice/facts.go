@@ -24,6 +24,9 @@ type facts struct {
 	Again   bool // it follows a result told before
 	Items   []item
 
+	Deposits []facts // in a letter on several
+	More     int     // of them, left out
+
 	Confirm bool // the citizen has to say yes
 	Choose  bool // or has to say what a file is
 	URL     string
@@ -61,7 +64,7 @@ func (w *writing) head() facts {
 
 func (w *writing) facts(t Told) facts {
 	f, at := w.head(), t.Received.In(w.settings.Location())
-	f.Day, f.When, f.Number = day(core.DateOf(at), w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
+	f.Day, f.When, f.Number = dayOf(at, w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
 	f.Channel, f.Files = t.Channel, len(t.Pieces)
 	f.Held, f.Failed = t.State == core.DepositHeld, t.State == core.DepositFailed
 	return f
@@ -143,6 +146,8 @@ func day(d core.Date, language string) string {
 }
 
 var months = [...]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"}
+
+func dayOf(t time.Time, language string) string { return day(core.DateOf(t), language) }
 
 // clock is a date with its time, in words.
 func clock(t time.Time, language string) string {

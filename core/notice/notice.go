@@ -59,7 +59,8 @@ func New(store Store, index vault.Index, now func() time.Time) *Notices {
 // where the town has no relay or lacks a mention the law wants. Otherwise:
 //
 //   - the citizen gets a receipt at once and the result when every file is read, or after
-//     the town's wait; one letter where both would go at once;
+//     the town's wait; one letter where both would go at once; and one the next morning on
+//     all the deposits of a day that came after the day's last letter;
 //   - a message that asks for deletion is answered by links to the citizen alone, once a
 //     day for what it names;
 //   - the sender gets a receipt if DMARC passed for the address, it is none of the
@@ -104,13 +105,13 @@ func onceFailed(v core.CitizenID) string  { return string(v) + "/failed" }
 func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 	count := n.count(answers, to.Contact, to.Settings)
 	result := n.order(a.Tenant, core.LetterResult, a.Vault, string(a.Deposit), onceCitizen(a.Vault))
-	result.Address, result.Limit = count, PerDay
+	result.Address, result.Limit, result.Instead = count, PerDay, n.digest(a, to)
 	if a.Held {
 		result.Once = onceHeld(a.Vault)
 		return []core.LetterOrder{result}
 	}
 	if a.Files == 0 {
-		result.Limit = perDayEmpty
+		result.Limit, result.Instead = perDayEmpty, nil
 	}
 	if a.Waiting == 0 {
 		return []core.LetterOrder{result}
@@ -205,6 +206,9 @@ const (
 
 // count is the hash under which a recipient's letters of today are counted.
 func (n *Notices) count(what string, sender []byte, s tenant.Settings) []byte {
-	day := n.now().In(s.Location()).Format(time.DateOnly)
-	return n.index.Sum(what, sender, []byte(day))
+	return n.countOn(n.now().In(s.Location()), what, sender)
+}
+
+func (n *Notices) countOn(day time.Time, what string, sender []byte) []byte {
+	return n.index.Sum(what, sender, []byte(day.Format(time.DateOnly)))
 }

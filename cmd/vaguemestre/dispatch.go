@@ -62,9 +62,9 @@ func serviceFlags(cmd *cobra.Command) {
 
 func serviceFields(cmd *cobra.Command) (map[string]string, error) {
 	fields := map[string]string{}
-	cmd.LocalNonPersistentFlags().Visit(func(f *pflag.Flag) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
 		switch f.Name {
-		case "tenant", "code", "json":
+		case "tenant", "code", "json", "home":
 		default:
 			fields[f.Name] = f.Value.String()
 		}

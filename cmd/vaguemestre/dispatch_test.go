@@ -223,6 +223,7 @@ func TestGW3_DocumentsToTheAgents(t *testing.T) {
 	}
 	p.wait(20*time.Second, "note that it was sent", func() bool { return p.dispatched("show", string(d.ID)).State == "sent" })
 	p.bounces(relay, d)
+	p.opens(relay, d, agent, docs)
 	p.must("check")
 	p.must("journal", "verify")
 	p.stop()
@@ -254,6 +255,31 @@ func (p *program) bounces(relay *relaytest.Relay, d control.Dispatch) {
 	}
 	if m := took(p, relay, "ecoles@mairie.test", 1)[0]; len(m.names) != 3 {
 		p.t.Errorf("sent anew: %q", m.names)
+	}
+}
+
+// opens sends the dispatch once more, to a service that takes links alone, and opens one.
+func (p *program) opens(relay *relaytest.Relay, d control.Dispatch, agent string, docs []row) {
+	p.t.Helper()
+	p.must("service", "set", "--tenant", "demo", "--code", "scolaire", "--links-only", "--mailbox", "liens@mairie.test")
+	p.dispatched("resend", string(d.ID))
+	m := took(p, relay, "liens@mairie.test", 1)[0]
+	if len(m.files) != 0 || strings.Count(m.text, "avec le code ") != 3 {
+		p.t.Fatalf("%d files and no three links in\n%s", len(m.files), m.text)
+	}
+	for i, after := range strings.Split(m.text, "avec le code ")[1:] {
+		token, _, _ := strings.Cut(after, ",")
+		target := filepath.Join(p.t.TempDir(), "document")
+		p.must("dispatch", "open", "--tenant", "demo", "--agent", agent, "--token", token, "-o", target)
+		b, err := os.ReadFile(target)
+		if sum := sha256.Sum256(b); err != nil || hex.EncodeToString(sum[:]) != docs[i].SHA256 {
+			p.t.Errorf("document %d by its link: %v, other bytes than the vault's", i+1, err)
+		}
+		p.must("service", "agent", "remove", "--tenant", "demo", "--service", "scolaire", "--agent", agent)
+		if _, errs, code := p.command("dispatch", "open", "--tenant", "demo", "--agent", agent, "--token", token); code != 1 || !strings.Contains(errs, "not_found") {
+			p.t.Errorf("for who left the service: exit %d, %s", code, errs)
+		}
+		p.must("service", "agent", "add", "--tenant", "demo", "--service", "scolaire", "--agent", agent)
 	}
 }
 

@@ -23,4 +23,8 @@ type Refusal struct {
 	Reason string // one sentence, in French, fit for the citizen: what is wrong and what to do
 }
 
+// UnknownAddress is the code of the refusal of an address that is not one of ours, or not
+// any more: the two cannot be told apart.
+const UnknownAddress = "unknown_address"
+
 func (r *Refusal) Error() string { return r.Code }

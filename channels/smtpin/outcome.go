@@ -18,10 +18,12 @@ var (
 	tooSlow     = reply(421, smtp.EnhancedCode{4, 4, 2}, "Message came in too slowly, closing; please send it again")
 )
 
-// What a person may find in a non-delivery notice, as ASCII has it. tooLarge has the
-// limit in it.
+// What a person may find in a non-delivery notice, as ASCII has it, save noSuchAddress.
+// tooLarge has the limit in it.
 const (
-	tooLarge  = "Message too large, %d bytes at most. Message trop volumineux : envoyez vos documents en plusieurs messages."
+	tooLarge      = "Message too large, %d bytes at most. Message trop volumineux : envoyez vos documents en plusieurs messages."
+	noSuchAddress = "No such address. Adresse inconnue : comparez-la à celle qu’indique votre compte ou votre courrier."
+
 	malformed = "Message mal forme : renvoyez-le avec un autre logiciel de courriel."
 )
 
@@ -65,6 +67,12 @@ func refused(r *core.Refusal, utf8 bool) *smtp.SMTPError {
 	}
 	text := strings.Join(strings.Fields("Refused ("+r.Code+"): "+sentence), " ")
 	switch r.Code {
+	case core.UnknownAddress: // revoked since RCPT: told in the words of that reply
+		text = noSuchAddress
+		if !utf8 {
+			text = inASCII(text)
+		}
+		return reply(550, smtp.EnhancedCode{5, 1, 1}, text)
 	case "too_large":
 		return reply(552, smtp.EnhancedCode{5, 3, 4}, text)
 	case "header_too_large", "too_many_parts", "too_deep", "unsupported_kind":

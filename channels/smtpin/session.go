@@ -115,7 +115,7 @@ func (s *session) unknown(to string) error {
 	case <-wait.C:
 	case <-s.r.work.Done():
 	}
-	return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual("No such address. Adresse inconnue : comparez-la à celle qu’indique votre compte ou votre courrier."))
+	return reply(550, smtp.EnhancedCode{5, 1, 1}, s.bilingual(noSuchAddress))
 }
 
 // elsewhere answers for the addresses that every mail server is asked for (RFC 5321

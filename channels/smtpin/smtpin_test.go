@@ -268,6 +268,7 @@ func TestAnswers(t *testing.T) {
 		"refused":         {&core.Refusal{Code: "unknown_sender", Reason: reason}, "", "550 5.7.1 Refused (unknown_sender): Ce document n'est pas accepte : envoyez un \" PDF \"...\r\n"},
 		"in UTF-8":        {&core.Refusal{Code: "unknown_sender", Reason: reason}, " SMTPUTF8", "550 5.7.1 Refused (unknown_sender): " + strings.Join(strings.Fields(reason), " ") + "\r\n"},
 		"for its content": {fmt.Errorf("wrapped: %w", &core.Refusal{Code: "unsupported_kind"}), "", "554 5.6.0 Refused (unsupported_kind):\r\n"},
+		"revoked since":   {&core.Refusal{Code: core.UnknownAddress, Reason: reason}, "", "550 5.1.1 No such address. Adresse inconnue : comparez-la a celle qu'indique votre compte ou votre courrier.\r\n"},
 		"too large":       {&core.Refusal{Code: "too_large"}, "", "552 5.3.4 Refused (too_large):\r\n"},
 		"two lines":       {&core.Refusal{Code: "x", Reason: "a\r\n250 OK"}, "", "550 5.7.1 Refused (x): a 250 OK\r\n"},
 		"accident":        {errors.New("disk full: /secret"), "", "451 4.3.0 Not taken in, please try again later\r\n"},

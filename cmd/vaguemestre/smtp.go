@@ -54,7 +54,7 @@ func collectSeldom() {
 		debug.SetGCPercent(400)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(96 << 20) // collected as often as it takes to stay below
+		debug.SetMemoryLimit(80 << 20) // collected as often as it takes to stay below
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -34,7 +35,8 @@ type Store interface {
 	// IntakeKey is the tenant's public intake keyset.
 	IntakePublic(ctx context.Context, tenant core.TenantID) ([]byte, error)
 	// RecordDeposit commits r, durably, with the bodies that have no Ref. When the fingerprint is there already, nothing is
-	// written and the receipt of the first arrival is returned, marked as a repeat.
+	// written and the receipt of the first arrival is returned, marked as a repeat. core.ErrNotFound: the address is no longer
+	// in force, and nothing is written.
 	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
 	Tenants(ctx context.Context) ([]core.TenantID, error)
 	// RecordReport commits r, durably, and returns its id: the first one's, when the
@@ -56,8 +58,15 @@ type Intake struct {
 
 	mu      sync.Mutex
 	sealers map[core.TenantID]sealer
-	towns   []core.TenantID // of which a return path may be
-	townsAt time.Time       // as of
+	lately  map[string]located // by keyed hash
+	towns   []core.TenantID    // of which a return path may be
+	townsAt time.Time          // as of
+}
+
+// located is an address that was found, and until when that is taken for granted.
+type located struct {
+	core.Address
+	until time.Time
 }
 
 type sealer struct {
@@ -75,7 +84,7 @@ const (
 
 // New builds the intake.
 func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog.Logger) *Intake {
-	return &Intake{store: store, blobs: blobs, seals: vault.NewSealer(blobs, shortBody, appendedBody), index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}}
+	return &Intake{store: store, blobs: blobs, seals: vault.NewSealer(blobs, shortBody, appendedBody), index: index, bell: bell, log: log, sealers: map[core.TenantID]sealer{}, lately: map[string]located{}}
 }
 
 // patience is how long the database may take over one question. Senders wait minutes,
@@ -84,7 +93,8 @@ const patience = 20 * time.Second
 
 // Locate says whose address this is: a citizen's secret one, a town's generic one, or the
 // return path of a letter; core.ErrNotFound when it is unknown, revoked or expired: they
-// cannot be told apart.
+// cannot be told apart. What was found is taken for granted for a second: Accept looks
+// again, in the commit.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	if address.LikeBounce(to) {
 		return i.bounce(ctx, to)
@@ -96,14 +106,43 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	if !ok {
 		return core.Address{}, core.ErrNotFound
 	}
+	if a, ok := i.recall(hash); ok {
+		return a, nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return i.store.AddressByHash(ctx, hash)
+	a, err := i.store.AddressByHash(ctx, hash)
+	if err == nil {
+		i.remember(hash, a)
+	}
+	return a, err
+}
+
+const (
+	locatedFor  = time.Second
+	locatedMost = 1000
+)
+
+func (i *Intake) recall(hash []byte) (core.Address, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	l, ok := i.lately[string(hash)]
+	return l.Address, ok && time.Now().Before(l.until)
+}
+
+func (i *Intake) remember(hash []byte, a core.Address) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.lately) >= locatedMost {
+		clear(i.lately)
+	}
+	i.lately[string(hash)] = located{a, time.Now().Add(locatedFor)}
 }
 
 // Accept seals the bodies as they stream in, records the deposit, and rings the bell.
 // Nil means durable: bytes first, row second, answer last. The same channel, address,
-// key and bytes is the same deposit: its first receipt comes back. Any error but a
+// key and bytes is the same deposit: its first receipt comes back. An address that was
+// revoked or expired since it was located is a refusal, UnknownAddress. Any error but a
 // *core.Refusal means "later": nothing of the deposit is visible then. What comes to a
 // letter's return path is taken in as a report: the receipt names that.
 func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
@@ -137,6 +176,10 @@ func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	receipt, err := i.store.RecordDeposit(ctx, r)
+	if errors.Is(err, core.ErrNotFound) {
+		i.forget(r)
+		return core.Receipt{}, &core.Refusal{Code: core.UnknownAddress, Reason: "L’adresse de dépôt est inconnue."}
+	}
 	if err != nil {
 		// The commit may have happened although its answer was lost: the blobs stay, and
 		// the sender's retry finds either the row or nothing.

@@ -437,7 +437,7 @@ func TestSEC45_Locate(t *testing.T) {
 	}
 	answer := func(shown string) string {
 		t.Helper()
-		got, err := w.Intake.Locate(t.Context(), shown)
+		got, err := w.intake(w.smtp, w.blobs).Locate(t.Context(), shown) // one that remembers nothing
 		if !errors.Is(err, core.ErrNotFound) || got != (core.Address{}) {
 			t.Errorf("%s: %+v, %v", shown, got, err)
 		}
@@ -463,6 +463,55 @@ func TestSEC45_Locate(t *testing.T) {
 	for _, none := range []string{"", "depot+zoe@" + towntest.Domain, string(slip), "depot+" + string(slip), "postmaster"} {
 		if _, err := w.intake(w.smtp, w.blobs).Locate(t.Context(), none); !errors.Is(err, core.ErrNotFound) {
 			t.Errorf("%q without a database: %v", none, err)
+		}
+	}
+}
+
+// SEC-45: an address that is located twice within a second is looked up once, and one that
+// ends meanwhile takes nothing in: that is looked at in the commit.
+func TestSEC45_EndedUnderWay(t *testing.T) {
+	for name, end := range map[string]string{
+		"revoked": "UPDATE deposit_address SET revoked_at = now()",
+		"expired": "UPDATE deposit_address SET expires_at = now()",
+	} {
+		w := newTown(t)
+		c := w.Enrol("Zoé")
+		in := w.intake(w.smtp, w.blobs)
+		to, err := in.Locate(t.Context(), c.Shown)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := w.Deposit(c, core.ChannelSMTP, "before")
+		d.Address = to
+		first, err := in.Accept(t.Context(), d, body("before"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Exec(end)
+		if again, err := in.Locate(t.Context(), c.Shown); err != nil || again != to {
+			t.Errorf("%s: at once: %+v, %v", name, again, err)
+		}
+		var refusal *core.Refusal
+		after := d
+		after.Key = "after"
+		for _, b := range []core.Body{body("after"), large("after")} {
+			if _, err := in.Accept(t.Context(), after, b); !errors.As(err, &refusal) || refusal.Code != core.UnknownAddress {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if rows, left := w.deposits(t), w.lying(t); len(rows) != 1 || len(left) != 0 {
+			t.Errorf("%s: deposits %+v, blobs %v", name, rows, left)
+		}
+		if again, err := in.Accept(t.Context(), d, body("before")); err != nil || !again.Repeat || again.Deposit != first.Deposit {
+			t.Errorf("%s: one that was taken in before is sent again: %+v, %v", name, again, err)
+		}
+		for end := time.Now().Add(3 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+			if _, err := in.Locate(t.Context(), c.Shown); errors.Is(err, core.ErrNotFound) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s: still located", name)
+			}
 		}
 	}
 }

@@ -137,10 +137,8 @@ func (t *tail) pass() {
 // write appends a batch and syncs it. Any failure is everybody's, and the segment's last.
 func (f *Folder) write(tenant core.TenantID, t *tail, batch []*body) {
 	err := f.ready(tenant, t)
-	for _, b := range batch {
-		if err == nil {
-			err = t.append(tenant, b)
-		}
+	if err == nil {
+		err = t.append(tenant, batch)
 	}
 	if err == nil {
 		err = t.sync()
@@ -179,7 +177,7 @@ func (f *Folder) begin(path string) (*os.File, error) {
 	if err := f.makeDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -194,16 +192,24 @@ func (f *Folder) begin(path string) (*os.File, error) {
 	return file, nil
 }
 
-// append writes a body behind the others.
-func (t *tail) append(tenant core.TenantID, b *body) error {
-	b.ref = segmentRef{tenant: string(tenant), id: t.id, offset: t.size, length: int64(len(b.sealed))}.ref()
-	if _, err := t.segment.WriteAt(head(len(b.sealed)), t.size); err != nil {
+// append writes a batch behind the others. It begins and ends at the border of a block:
+// what is between its end and the border is zeros.
+func (t *tail) append(tenant core.TenantID, batch []*body) error {
+	w := blocksAt(t.segment, t.size)
+	defer w.release()
+	for _, b := range batch {
+		b.ref = segmentRef{tenant: string(tenant), id: t.id, offset: w.at(), length: int64(len(b.sealed))}.ref()
+		if err := w.write(head(len(b.sealed))); err != nil {
+			return err
+		}
+		if err := w.write(b.sealed); err != nil {
+			return err
+		}
+	}
+	if err := w.end(); err != nil {
 		return err
 	}
-	if _, err := t.segment.WriteAt(b.sealed, t.size+int64(headSize)); err != nil {
-		return err
-	}
-	t.size += int64(headSize + len(b.sealed))
+	t.size = w.at()
 	return nil
 }
 

@@ -41,7 +41,8 @@ const (
 	commitPatience = 20 * time.Second     // whoever waits may be gone by then; the others are not
 )
 
-// RecordDeposit commits a deposit, or returns the receipt of the one that was there.
+// RecordDeposit commits a deposit, or returns the receipt of the one that was there;
+// core.ErrNotFound when its address is no longer in force, and then nothing was written.
 // Deposits of a tenant that are ready together share a transaction: one that cannot be
 // recorded takes none of the others with it, one whose context ends leaves the others
 // to their commit, and when the commit fails none is recorded (REL-03).
@@ -136,8 +137,16 @@ func (s *Store) commit(batch []*arrival) {
 	err := s.record(ctx, batch)
 	if faulty(err) && len(batch) > 1 {
 		for _, a := range batch {
-			a.err = s.record(ctx, []*arrival{a})
+			fail([]*arrival{a}, s.record(ctx, []*arrival{a}))
 		}
+		return
+	}
+	fail(batch, err)
+}
+
+// fail tells all of a batch that it was not committed, if so.
+func fail(batch []*arrival, err error) {
+	if err == nil {
 		return
 	}
 	for _, a := range batch {
@@ -159,7 +168,8 @@ func faulty(err error) bool {
 	return false
 }
 
-// record commits arrivals and fills in their receipts.
+// record commits arrivals and fills in their receipts; in those whose address ended in
+// the meantime, the error.
 func (s *Store) record(ctx context.Context, batch []*arrival) error {
 	// Who inserts the same fingerprints elsewhere waits for us, or we for them: in one
 	// order never both.
@@ -167,7 +177,7 @@ func (s *Store) record(ctx context.Context, batch []*arrival) error {
 	tenant := batch[0].Tenant
 	fresh := map[core.DepositID]bool{}
 	err := s.once(ctx, tenant, func(b *pgx.Batch) {
-		b.Queue(insertArrivals, columns(batch)...).Query(func(rows pgx.Rows) error {
+		b.Queue(insertArrivals, append(columns(batch), s.now())...).Query(func(rows pgx.Rows) error {
 			var id core.DepositID
 			_, err := pgx.ForEachRow(rows, []any{&id}, func() error { fresh[id] = true; return nil })
 			return err
@@ -189,16 +199,22 @@ func (s *Store) record(ctx context.Context, batch []*arrival) error {
 	return s.firstArrivals(ctx, tenant, repeats)
 }
 
-// insertArrivals inserts all deposits that are new, with their bodies, and returns their
-// ids. The accepting roles may read no body back, not even in RETURNING.
+// insertArrivals inserts all deposits that are new, and whose address, if they have one, is
+// in force at that moment, with their bodies, and returns their ids. The accepting roles may read no body back, not even in RETURNING.
 const insertArrivals = `
-	WITH fresh AS (
+	WITH live AS (
+	  SELECT id FROM deposit_address
+	  WHERE tenant_id = $1 AND id = ANY (ARRAY(SELECT DISTINCT nullif(a, '')::uuid FROM unnest($4::text[]) a)) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $22)
+	  UNION ALL
+	  SELECT id FROM generic_address WHERE tenant_id = $1 AND revoked_at IS NULL
+	), fresh AS (
 	  INSERT INTO deposit (tenant_id, id, citizen_id, address_id, channel, journey, trust, trust_reason,
 	                       fingerprint, received_at, envelope, state)
 	  SELECT $1, id, nullif(vault, '')::uuid, CASE WHEN vault <> '' THEN nullif(address, '')::uuid END, channel, journey, trust, reason,
 	         fingerprint, received, envelope, 'received'
 	  FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int[], $8::text[], $9::bytea[], $10::timestamptz[], $11::bytea[])
 	       AS d(id, vault, address, channel, journey, trust, reason, fingerprint, received, envelope)
+	  WHERE address = '' OR address::uuid IN (SELECT id FROM live)
 	  ON CONFLICT (tenant_id, fingerprint) DO NOTHING
 	  RETURNING id
 	), bodies AS (
@@ -242,7 +258,8 @@ func columns(batch []*arrival) []any {
 		of, n, kind, object, ref, size, digest, wrapped, meta, present}
 }
 
-// firstArrivals gives repeats the receipts of the deposits that were there.
+// firstArrivals gives repeats the receipts of the deposits that were there. What is
+// neither new nor there came to an address that is no longer in force.
 func (s *Store) firstArrivals(ctx context.Context, tenant core.TenantID, repeats []*arrival) error {
 	var fingerprints [][]byte
 	for _, a := range repeats {
@@ -264,7 +281,7 @@ func (s *Store) firstArrivals(ctx context.Context, tenant core.TenantID, repeats
 	for _, a := range repeats {
 		r, ok := first[string(a.Fingerprint)]
 		if !ok {
-			return errors.New("a deposit is neither new nor there")
+			a.err = fmt.Errorf("record deposit: its address: %w", core.ErrNotFound)
 		}
 		a.receipt = r
 	}

@@ -142,7 +142,7 @@ func TestREL03_FaultyDepositFailsAlone(t *testing.T) {
 	g, first := shut(t, d, w.smtp, w.record("first"))
 	good, other := g.send(t.Context(), w.record("good")), g.send(t.Context(), w.record("other"))
 	bad := w.record("bad")
-	bad.Address.ID = core.NewID[core.AddressID]() // nobody's
+	bad.Address.Vault = core.NewID[core.CitizenID]() // nobody's
 	faulty := g.send(t.Context(), bad)
 	torn := w.record("torn")
 	torn.Bodies[0].Sealed.Object = "no uuid"
@@ -165,7 +165,7 @@ func TestREL03_FaultyDepositFailsAlone(t *testing.T) {
 		}
 	}
 	if _, err := faulty(); !violates(err, "23503") {
-		t.Errorf("of nobody's address: %v", err)
+		t.Errorf("for nobody: %v", err)
 	}
 	if _, err := malformed(); err == nil {
 		t.Error("a malformed one was recorded")

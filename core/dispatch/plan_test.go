@@ -129,7 +129,7 @@ func TestPlanHolds(t *testing.T) {
 
 // What is planned as a mail's size is never less than what is sent, encrypted or not.
 func TestPlannedSizesHold(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 4096)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,8 @@ type Args struct {
 	Selector string            `json:"selector,omitempty"`
 	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
+	Mailbox  string            `json:"mailbox,omitempty"` // id
+	Enabled  *bool             `json:"enabled,omitempty"`
 	Version  int               `json:"version,omitempty"` // of a document; 0: none named
 
 	Service   string   `json:"service,omitempty"` // code
@@ -56,6 +58,11 @@ func (s *Server) commands() map[string]command {
 		"tenant/secret/set":      s.secretSet,
 		"tenant/secret/list":     s.secretList,
 		"tenant/secret/forget":   s.secretForget,
+		"mailbox/add":            s.mailboxAdd,
+		"mailbox/list":           s.mailboxList,
+		"mailbox/set":            s.mailboxSet,
+		"mailbox/test":           s.mailboxTest,
+		"mailbox/remove":         s.mailboxRemove,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,

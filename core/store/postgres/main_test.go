@@ -16,6 +16,7 @@ import (
 	"vaguemestre/core/filing"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/link"
+	"vaguemestre/core/mailbox"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -35,14 +36,14 @@ type town struct {
 	agent   core.AgentID
 	address core.Address
 
-	http, smtp, worker *postgres.Store
+	http, smtp, worker, imap *postgres.Store
 }
 
 func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	t.Helper()
 	ctx := t.Context()
 	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](), agent: core.NewID[core.AgentID](),
-		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker)}
+		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker), imap: d.Store(postgres.RoleIMAP)}
 	settings := tenant.Defaults()
 	settings.DepositDomain = code + ".test"
 	w.must(w.http.AddTenant(ctx, tenant.Founding{
@@ -55,7 +56,7 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	return w
 }
 
-// know adds a sender of the citizen's, a link to verify it, and a secret of the town's.
+// know adds a sender of the citizen's, a link to verify it, a secret of the town's, and a mailbox.
 func (w *town) know() {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -65,6 +66,11 @@ func (w *town) know() {
 	w.must(w.http.AddLink(ctx, link.Link{Tenant: w.tenant, Vault: w.address.Vault, Hash: sum("token"), Purpose: link.VerifySender, Object: string(sender),
 		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
 	w.must(w.http.PutSecret(ctx, w.tenant, tenant.SecretRelay, []byte("sealed"), time.Now()))
+	box := mailbox.Mailbox{ID: core.NewID[core.MailboxID](), Tenant: w.tenant, Settings: mailbox.Defaults(), Enabled: true, Created: time.Now()}
+	w.must(w.http.AddMailbox(ctx, box))
+	lease, err := w.imap.LeaseMailbox(ctx, w.tenant, box.ID, time.Minute)
+	w.must(err)
+	w.must(w.imap.RememberMessages(ctx, lease, "INBOX", 1, []mailbox.Remembered{{UID: 1, Handling: mailbox.Taken, Next: time.Now()}}))
 	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
 	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
 		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})

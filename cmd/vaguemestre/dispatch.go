@@ -147,6 +147,7 @@ func newDispatch(c *client) *cobra.Command {
 	tenantFlag(open, &a)
 	open.Flags().StringVar(&a.Agent, "agent", "", "the agent's id")
 	open.Flags().StringVar(&a.Token, "token", "", "the token of the link")
+	open.Flags().IntVar(&a.File, "file", 1, "which of its files, when the document has several")
 	open.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
 	one := func(use, short string) *cobra.Command {
 		var a control.Args
@@ -164,7 +165,7 @@ func newDispatch(c *client) *cobra.Command {
 		c.jsonFlag(required(send, "tenant", "service", "citizen", "agent", "purpose")), c.jsonFlag(required(list, "tenant")),
 		one("show", "Show a dispatch and what became of each part"),
 		one("resend", "Send the same documents anew, laid out for the service as it is now (journaled)"),
-		one("cancel", "Keep from going what has not gone yet (journaled)"),
+		one("cancel", "Keep from going what has not gone yet, and close the links of what has (journaled)"),
 		required(open, "tenant", "agent", "token"))
 }
 

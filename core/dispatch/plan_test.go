@@ -1,10 +1,18 @@
 package dispatch
 
 import (
-	"math/rand/v2"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"math/big"
+	mrand "math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
+	"vaguemestre/channels/mailout/typeset"
 	"vaguemestre/core"
 )
 
@@ -68,7 +76,7 @@ func TestPlan(t *testing.T) {
 // that could have gone with the one before, as a link only what must, the same each time.
 func TestPlanHolds(t *testing.T) {
 	for seed := range uint64(2000) {
-		r := rand.New(rand.NewPCG(seed, 4))
+		r := mrand.New(mrand.NewPCG(seed, 4))
 		s := Service{MaxBytes: 100_000 + r.Int64N(20_000_000), LinksOnly: r.IntN(10) == 0}
 		if r.IntN(2) == 0 {
 			s.Certificate = []byte{1}
@@ -115,6 +123,47 @@ func TestPlanHolds(t *testing.T) {
 		}
 		if again := Plan(s, in); !slices.EqualFunc(shape(parts), shape(again), slices.Equal) {
 			t.Errorf("seed %d: another plan", seed)
+		}
+	}
+}
+
+// What is planned as a mail's size is never less than what is sent, encrypted or not.
+func TestPlannedSizesHold(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: strings.Repeat("x", 60)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageKeyEncipherment, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seed := range uint64(300) {
+		r := mrand.New(mrand.NewPCG(seed, 8))
+		var s Service
+		if seed%2 == 0 {
+			s.Certificate = der
+		}
+		l := core.Letter{ID: core.NewID[core.LetterID](), To: "service@mairie.test", ToName: strings.Repeat("é", 100), Subject: strings.Repeat("é", 80), Certificate: s.Certificate, Date: time.Now()}
+		planned := bare(s)
+		for range r.IntN(MostDocuments) + 1 {
+			var files []int64
+			for range 1 + r.IntN(3) {
+				n := r.Int64N(3_000_000)
+				files = append(files, n)
+				l.Files = append(l.Files, core.LetterFile{Name: strings.Repeat("é", 58) + ".pdf", Type: "application/pdf", Size: n})
+			}
+			planned += weight(files, s.Encrypts(), false)
+			l.Text += strings.Repeat("é", 150) // as much as a summary has for the files' names
+			l.HTML += strings.Repeat("é", 150)
+		}
+		m, err := typeset.New(l, typeset.Sender{Name: "Ville", Address: "nepasrepondre@ville.test"}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Size() > planned {
+			t.Errorf("seed %d: sent as %d bytes, planned were %d", seed, m.Size(), planned)
 		}
 	}
 }

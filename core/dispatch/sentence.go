@@ -19,6 +19,9 @@ func (d Dispatch) Sentence(p Part, now time.Time) string {
 		if r := d.Service.CertificateFault(now); r != nil {
 			return r.Reason
 		}
+		if why, known := waits[p.Code]; known {
+			return why
+		}
 		if how != "" {
 			return "En attente : le dernier essai n’a pas abouti" + how + ", un autre suivra."
 		}
@@ -37,6 +40,17 @@ func (d Dispatch) Sentence(p Part, now time.Time) string {
 		return "Abandonné après cinq jours d’essais" + how + " : vérifiez le relais, puis renvoyez."
 	}
 	return cancelled(p.Code)
+}
+
+// waits says why a part has not gone yet, where it is not for the mailer alone to try on.
+var waits = map[string]string{
+	"no_relay":          "En attente : la collectivité n’a pas configuré l’envoi de courriels.",
+	"settings":          "En attente : le mot de passe ou la clé de signature de l’envoi de courriels manque.",
+	"relay_unreachable": "En attente : le relais de la collectivité est injoignable, un autre essai suivra.",
+	"relay_without_tls": "En attente : le relais n’offre pas de liaison chiffrée ; aucun document ne part en clair.",
+	"relay_tls":         "En attente : la liaison chiffrée avec le relais a échoué ; aucun document ne part en clair.",
+	"relay_certificate": "En attente : le relais ne prouve pas son identité ; aucun document ne lui est remis.",
+	"relay_auth":        "En attente : le relais refuse l’identifiant ou le mot de passe de la collectivité.",
 }
 
 // cure says what a refusal by the other side asks for.

@@ -237,7 +237,7 @@ func (d *Directory) check(ctx context.Context, s *Service) error {
 	say(codeForm.MatchString(s.Code), "code %q: want small letters, digits and dashes", s.Code)
 	say(sentence(s.Name, 100), "name: want one line of at most 100 letters")
 	say(mailboxForm.MatchString(s.Mailbox) && len(local) <= 64 && len(domain) <= 253, "mailbox: want one address such as etat-civil@ville.fr")
-	say(!ours(settings, s.Mailbox), "mailbox: documents sent there would come in again as deposits")
+	say(s.Mailbox == "" || !ours(settings, s.Mailbox), "mailbox: documents sent there would come in again as deposits")
 	say(s.Language == "fr" || s.Language == "en", "language %q: want fr or en", s.Language)
 	say(s.MaxBytes >= leastBytes && s.MaxBytes <= mostBytes, "max_bytes %d: want %d to %d", s.MaxBytes, leastBytes, mostBytes)
 	if _, err := ParseTemplate(s.Template); err != nil {

@@ -100,7 +100,7 @@ func TestFrenchTypography(t *testing.T) {
 	texts := []string{text}
 	for _, state := range []core.LetterState{core.LetterWaiting, core.LetterSent, core.LetterDelivered, core.LetterDelayed, core.LetterBounced, core.LetterRefused, core.LetterFailed, core.LetterCancelled} {
 		for _, status := range []string{"", "5.1.1", "5.2.2", "5.3.4", "5.7.1"} {
-			for _, code := range []string{"", "552", "by_hand", "withdrawn_late", "sent_anew"} {
+			for _, code := range []string{"", "552", "by_hand", "withdrawn_late", "sent_anew", "relay_without_tls", "relay_certificate", "421"} {
 				texts = append(texts, Dispatch{}.Sentence(Part{State: state, Status: status, Code: code}, time.Now()))
 			}
 		}

@@ -321,6 +321,18 @@ func TestSEC53_Refusals(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+	// An agent of another town, for a citizen of this one: not there, and no entry anywhere.
+	elsewhere := h.Found("autre")
+	stranger, err := tenant.New(h.HTTP, h.Keeper, h.Index, time.Now).AddAgent(t.Context(), elsewhere, []byte(`{"name":"Autre"}`))
+	h.must(err)
+	foreigner := h.selection("etat-civil", good)
+	foreigner.Tenant, foreigner.Agent = elsewhere.ID, stranger
+	if _, err := h.desk.Send(t.Context(), foreigner); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("a citizen of another town: %v", err)
+	}
+	if n := h.Text(`SELECT count(*) FROM journal WHERE tenant_id = '` + string(elsewhere.ID) + `'`); n != "0" {
+		t.Errorf("%s entries in the other town", n)
+	}
 	if n := h.Text(`SELECT count(*) FROM letter WHERE kind = 'dispatch'`) + h.Text(`SELECT count(*) FROM dispatch`); n != "00" {
 		t.Errorf("%s letters and dispatches", n)
 	}
@@ -450,6 +462,20 @@ func TestSEC53_ComposedAsThingsStandThen(t *testing.T) {
 	h.refused("service_removed", err)
 	_, err = h.compose.Compose(t.Context(), core.LetterLease{LetterOrder: core.LetterOrder{Tenant: h.ID, Vault: h.zoe.ID, Object: string(core.NewID[dispatch.PartID]())}})
 	h.refused("no_dispatch", err)
+}
+
+// What stands in another document's row is not believed: nothing goes.
+func TestSEC21_ExchangedRowsAreNotSent(t *testing.T) {
+	h := newHouse(t)
+	h.service("etat-civil", nil)
+	one, two := h.add("avis", "Zoé", 10), h.add("avis", "Yann", 10)
+	d := h.send("etat-civil", one)
+	h.mustLetter(d, 0)
+	h.Exec("UPDATE document_version v SET meta = o.meta FROM document_version o WHERE v.document_id = '" + string(one) + "' AND o.document_id = '" + string(two) + "'")
+	var r *core.Refusal
+	if _, err := h.letter(d, 0); !errors.Is(err, vault.ErrSealBroken) || errors.As(err, &r) {
+		t.Errorf("another document's metadata: %v", err)
+	}
 }
 
 // A link opens its document to an agent of the service, for as long as the dispatch

@@ -46,6 +46,7 @@ type Args struct {
 	Purpose   string   `json:"purpose,omitempty"`
 	Agent     string   `json:"agent,omitempty"` // id
 	Documents []string `json:"documents,omitempty"`
+	File      int      `json:"file,omitempty"`     // of a document that has several, from 1
 	Dispatch  string   `json:"dispatch,omitempty"` // id
 }
 

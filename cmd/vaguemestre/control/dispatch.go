@@ -137,7 +137,7 @@ func (s *Server) dispatchOpen(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, "dispatch/open", err)
 		return
 	}
-	item, body, err := s.jobs.Dispatch.Open(r.Context(), t, core.AgentID(args.Agent), args.Token, 0)
+	item, body, err := s.jobs.Dispatch.Open(r.Context(), t, core.AgentID(args.Agent), args.Token, max(args.File, 1)-1)
 	if err != nil {
 		s.fail(w, "dispatch/open", err)
 		return

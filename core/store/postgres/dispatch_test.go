@@ -240,3 +240,26 @@ func TestRemovedServiceReceivesNothing(t *testing.T) {
 	}
 	w.service("etat-civil")
 }
+
+// A version that replaces another is a document anew to the rules: it goes, once.
+func TestGW3_RulesSendTheVersionThatReplaces(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	w := newTown(t, d, "a")
+	w.rule(w.service("early"), dispatch.WhenFiled)
+	id := w.confirmed("1")
+	proposal := w.file("2")
+	d.Exec(`UPDATE document SET replaces = '` + string(id) + `' WHERE id = '` + string(proposal) + `'`)
+	w.wants("proposed", "early waiting 1.1:waiting")
+	w.must(w.http.Replace(t.Context(), w.who("confirm"), proposal, core.DocumentToValidate, []byte("sealed")))
+	w.wants("replaced", "early waiting 1.1:waiting", "early waiting 1.1:waiting")
+	versions := query(t, connect(t, d.SuperURL), `SELECT rule_version || ' ' || (rule_document = '`+string(id)+`') FROM dispatch ORDER BY 1`)
+	if !slices.Equal(versions, []string{"1 true", "2 true"}) {
+		t.Errorf("versions sent %q", versions)
+	}
+	w.must(w.http.MoveDocument(t.Context(), w.who("move"), id, core.DocumentToValidate, core.DocumentRejected))
+	w.must(w.http.MoveDocument(t.Context(), w.who("move"), id, core.DocumentRejected, core.DocumentToValidate))
+	if n := len(w.sent()); n != 2 {
+		t.Errorf("%d dispatches after a change of mind", n)
+	}
+}

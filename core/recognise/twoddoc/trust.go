@@ -174,19 +174,19 @@ func (t *Trust) AddRevocations(crl *x509.RevocationList) (authority string, err 
 }
 
 // Find implements Trusted.
-func (t *Trust) Find(authority, id string) Found {
+func (t *Trust) Find(authority, id string) Standing {
 	if why := t.withdrawn[authority]; why != "" {
-		return Found{Refusal: why, Revoked: true}
+		return Standing{Refusal: why, Revoked: true}
 	}
 	all := t.leaves[key(authority, id)]
 	kept := slices.DeleteFunc(slices.Clone(all), func(c *x509.Certificate) bool { return t.revoked[authority][c.SerialNumber.String()] })
 	switch {
 	case len(kept) > 0:
-		return Found{Certificates: kept}
+		return Standing{Certificates: kept}
 	case len(all) > 0:
-		return Found{Revoked: true, Refusal: fmt.Sprintf("Le certificat %s-%s est révoqué par son autorité.", authority, id)}
+		return Standing{Revoked: true, Refusal: fmt.Sprintf("Le certificat %s-%s est révoqué par son autorité.", authority, id)}
 	}
-	return Found{Refusal: t.unknown(authority, id)}
+	return Standing{Refusal: t.unknown(authority, id)}
 }
 
 // unknown says in French why a certificate is not known, and what would help.

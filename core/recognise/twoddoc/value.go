@@ -188,9 +188,7 @@ func url(s string) (string, bool) {
 // readNames parts the persons that a value names.
 func (v *Value) readNames() {
 	switch v.Kind {
-	case KindLine:
-		v.Names = []Name{lineName(v.Text)}
-	case KindPerson:
+	case KindLine, KindPerson:
 		if strings.Contains(v.Text, "/") {
 			v.Names = []Name{lineName(v.Text)}
 			return
@@ -205,12 +203,9 @@ func (v *Value) readNames() {
 	}
 }
 
-// lineName reads QUALITE/NOM/PRENOM; without "/" it is free text, or a company.
+// lineName reads QUALITE/NOM/PRENOM, or NOM/PRENOM.
 func lineName(s string) Name {
 	p := strings.Split(s, "/")
-	if len(p) == 1 {
-		return freeName(s)
-	}
 	if title := strings.TrimSpace(p[0]); isTitle(title) || title == "" {
 		n := Name{Title: title, Family: strings.TrimSpace(p[1])}
 		n.Given = parts(strings.Join(p[2:], "/"))
@@ -235,8 +230,8 @@ func splitPersons(s string) []string {
 	var out []string
 	var one []string
 	flush := func() {
-		if len(one) > 0 {
-			out = append(out, strings.Join(one, " "))
+		if whole := strings.Join(one, " "); whole != "" && !isTitle(whole) {
+			out = append(out, whole)
 		}
 		one = nil
 	}
@@ -268,7 +263,7 @@ var titles = map[string]bool{"M": true, "MR": true, "MME": true, "MLE": true, "M
 
 func isTitle(s string) bool {
 	for _, word := range strings.Fields(s) {
-		if !titles[strings.TrimSuffix(word, ".")] {
+		if !titles[strings.TrimSuffix(word, ".")] && word != "ET" && word != "OU" {
 			return false
 		}
 	}

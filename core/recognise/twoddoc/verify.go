@@ -37,11 +37,11 @@ type Result struct {
 // Trusted knows certificates. *Trust is one; Several asks more than one.
 type Trusted interface {
 	// Find says what is known of a certificate, by its authority's id and its own.
-	Find(authority, id string) Found
+	Find(authority, id string) Standing
 }
 
-// Found is what is known of a certificate. Without Certificates, Refusal says why.
-type Found struct {
+// Standing is what is known of a certificate. Without Certificates, Refusal says why.
+type Standing struct {
 	Certificates []*x509.Certificate // usually one; two issued under one id are both tried
 	Refusal      string              // in French
 	Revoked      bool                // known, and trusted no more
@@ -51,8 +51,8 @@ type Found struct {
 type Several []Trusted
 
 // Find implements Trusted.
-func (s Several) Find(authority, id string) Found {
-	var last Found
+func (s Several) Find(authority, id string) Standing {
+	var last Standing
 	for _, t := range s {
 		f := t.Find(authority, id)
 		if f.Revoked || len(f.Certificates) > 0 {

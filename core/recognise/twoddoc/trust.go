@@ -208,6 +208,17 @@ func (t *Trust) Count() (authorities, certificates int) {
 	return len(t.authorities), certificates
 }
 
+// CountOf tells how many certificates of an authority are trusted.
+func (t *Trust) CountOf(authority string) int {
+	n := 0
+	for k, l := range t.leaves {
+		if strings.HasPrefix(k, authority+"-") {
+			n += len(l)
+		}
+	}
+	return n
+}
+
 // Stale says in French what of this trust is out of date; "" when nothing is. Verdicts do
 // not depend on it: a list that was not renewed still names the authorities it named.
 func (t *Trust) Stale(now time.Time) string {

@@ -40,11 +40,11 @@ func Load(folder fs.FS, given bool) (t *Trust, problems []string, err error) {
 				continue
 			}
 			if err := step(e.Name()); err != nil {
-				l.problems = append(l.problems, fmt.Sprintf("%s: %v", printableText(e.Name()), err))
+				l.problem(fmt.Sprintf("%s: %v", printableText(e.Name()), err))
 			}
 		}
 	}
-	return l.trust, slices.Compact(l.problems), nil
+	return l.trust, l.problems, nil
 }
 
 // loader reads a folder in steps: lists, authorities, what they signed, what they revoked.
@@ -52,6 +52,13 @@ type loader struct {
 	folder   fs.FS
 	trust    *Trust
 	problems []string
+}
+
+// problem notes what a file has against it, once for all steps.
+func (l *loader) problem(text string) {
+	if !slices.Contains(l.problems, text) {
+		l.problems = append(l.problems, text)
+	}
 }
 
 func (l *loader) read(name string) ([]byte, error) {

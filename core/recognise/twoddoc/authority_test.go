@@ -15,6 +15,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -25,9 +26,15 @@ import (
 // A certification authority of our own making, as those of 2D-Doc are: an RSA key above
 // ECDSA certificates whose CN is their id.
 
-// testKey is one RSA key for all of them: making one takes long.
+// testKey is an RSA key of nothing but these tests. Fuzzing needs the same in each of its
+// processes.
 var testKey = sync.OnceValue(func() *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	b, err := os.ReadFile("testdata/test-authority.key")
+	if err != nil {
+		panic(err)
+	}
+	block, _ := pem.Decode(b)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 	if err != nil {
 		panic(err)
 	}
@@ -53,7 +60,16 @@ var (
 
 func newCA(t testing.TB, id string, change ...func(*x509.Certificate)) *testCA {
 	t.Helper()
-	ca := &testCA{t: t, id: id, key: testKey()}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newCAWith(t, id, key, change...)
+}
+
+func newCAWith(t testing.TB, id string, key crypto.Signer, change ...func(*x509.Certificate)) *testCA {
+	t.Helper()
+	ca := &testCA{t: t, id: id, key: key}
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: id, Organization: []string{"Autorité d’essai"}, Country: []string{"FR"}},
 		NotBefore: begins.AddDate(-1, 0, 0), NotAfter: ends.AddDate(5, 0, 0), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
 	for _, c := range change {
@@ -76,6 +92,22 @@ func (ca *testCA) create(template, parent *x509.Certificate, public any) *x509.C
 	return cert
 }
 
+// fixed is an authority with two certificates that are the same in every process: one
+// for the text form, one for the binary.
+func fixed(t testing.TB) (ca *testCA, text, binary testLeaf) {
+	t.Helper()
+	ca = newCAWith(t, "FR98", testKey())
+	issue := func(id string) testLeaf {
+		d := sha256.Sum256([]byte(id))
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), d[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ca.issueFor(id, key, func(c *x509.Certificate) { c.SerialNumber = big.NewInt(int64(len(id))) })
+	}
+	return ca, issue("0001"), issue("00001")
+}
+
 // issue makes a certificate for signing codes.
 func (ca *testCA) issue(id string, curve elliptic.Curve, change ...func(*x509.Certificate)) testLeaf {
 	ca.t.Helper()
@@ -83,6 +115,11 @@ func (ca *testCA) issue(id string, curve elliptic.Curve, change ...func(*x509.Ce
 	if err != nil {
 		ca.t.Fatal(err)
 	}
+	return ca.issueFor(id, key, change...)
+}
+
+func (ca *testCA) issueFor(id string, key *ecdsa.PrivateKey, change ...func(*x509.Certificate)) testLeaf {
+	ca.t.Helper()
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	if err != nil {
 		ca.t.Fatal(err)

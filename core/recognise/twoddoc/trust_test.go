@@ -21,7 +21,6 @@ import (
 // given beside says otherwise.
 func TestGivenFolder(t *testing.T) {
 	ca, rogue, tests := newCA(t, "FR98"), newCA(t, "FR98"), newCA(t, "FR00")
-	rogue.cert = newCA(t, "FR98", func(c *x509.Certificate) { c.Subject.Organization = []string{"Un autre"} }).cert
 	leaf, forged, test := ca.issue("0001", elliptic.P256()), rogue.issue("0002", elliptic.P256()), tests.issue("0001", elliptic.P256())
 	trust, problems, err := Load(fstest.MapFS{
 		"FR98.pem":         pemFile(ca.cert),
@@ -127,7 +126,7 @@ func TestTrustList(t *testing.T) {
 // TestRevoked: a revoked certificate verifies nothing, whenever the code was signed; a
 // list of revocations counts only when the authority signed it.
 func TestRevoked(t *testing.T) {
-	ca, other := newCA(t, "FR98"), newCA(t, "FR98", func(c *x509.Certificate) { c.Subject.Organization = []string{"Un autre"} })
+	ca, other := newCA(t, "FR98"), newCA(t, "FR98")
 	leaf, kept := ca.issue("0001", elliptic.P256()), ca.issue("0002", elliptic.P256())
 	crl := func(by *testCA) *fstest.MapFile {
 		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: ends, NextUpdate: ends.AddDate(0, 0, 7),
@@ -177,8 +176,6 @@ func TestHostileCertificates(t *testing.T) {
 	template := func() *x509.Certificate {
 		return &x509.Certificate{SerialNumber: big.NewInt(5), Subject: pkix.Name{CommonName: "0001"}, NotBefore: begins, NotAfter: ends}
 	}
-	self := &testCA{t: t, id: "FR98", key: testKey()}
-	self.cert = ca.cert
 	stranger := newCA(t, "FR98", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, 0 })
 	for name, cert := range map[string]*x509.Certificate{
 		"RSA":                  ca.create(template(), ca.cert, testKey().Public()),
@@ -351,7 +348,8 @@ func expired(t testing.TB) *x509.Certificate {
 }
 
 func FuzzReadList(f *testing.F) {
-	good := trustList(f, listSigner(f), 3, entry{"FR98", inAccord, newCA(f, "FR98").cert})
+	ca, _, _ := fixed(f)
+	good := trustList(f, listSigner(f), 3, entry{"FR98", inAccord, ca.cert})
 	want, err := ReadList(good)
 	if err != nil {
 		f.Fatal(err)
@@ -379,8 +377,8 @@ func FuzzReadList(f *testing.F) {
 }
 
 func FuzzReadCertificates(f *testing.F) {
-	ca := newCA(f, "FR98")
-	leaf := ca.issue("0001", elliptic.P256()).cert
+	ca, text, _ := fixed(f)
+	leaf := text.cert
 	trust := &Trust{Given: true}
 	if err := trust.AddAuthority("FR98", ca.cert); err != nil {
 		f.Fatal(err)

@@ -231,8 +231,7 @@ func TestSignatureHasOneSpelling(t *testing.T) {
 }
 
 func FuzzVerify(f *testing.F) {
-	ca := newCA(f, "FR98")
-	leaf, binary := ca.issue("0001", elliptic.P256()), ca.issue("00001", elliptic.P256())
+	_, leaf, binary := fixed(f)
 	trust := given(f, fstest.MapFS{"FR98-0001.pem": pemFile(leaf.cert), "FR98-00001.pem": pemFile(binary.cert)})
 	seeds := [][]byte{leaf.code(f, header4+message1), binaryCode(f, binary), []byte("DC"), []byte("DC04"), {0xDC, 4}, []byte(header4 + "\x1f"), []byte(header4 + "10\x1e\x1f"),
 		leaf.code(f, "DC02FR9800011EBC1EBC016F"+strings.Repeat("P FRA", 18)), leaf.code(f, header4+"0CNB2WS43T·07256199·1G7·4399,999·C399999999"+"9999·")}

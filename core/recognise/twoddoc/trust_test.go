@@ -15,28 +15,30 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"vaguemestre/core/recognise/twoddoc/twoddoctest"
 )
 
 // TestGivenFolder: what an administrator gives counts, tests included, unless an authority
 // given beside says otherwise.
 func TestGivenFolder(t *testing.T) {
-	ca, rogue, tests := newCA(t, "FR98"), newCA(t, "FR98"), newCA(t, "FR00")
-	leaf, forged, test := ca.issue("0001", elliptic.P256()), rogue.issue("0002", elliptic.P256()), tests.issue("0001", elliptic.P256())
+	ca, rogue, tests := twoddoctest.NewCA(t, "FR98"), twoddoctest.NewCA(t, "FR98"), twoddoctest.NewCA(t, "FR00")
+	leaf, forged, test := ca.Issue("0001", elliptic.P256()), rogue.Issue("0002", elliptic.P256()), tests.Issue("0001", elliptic.P256())
 	trust, problems, err := Load(fstest.MapFS{
-		"FR98.pem":         pemFile(ca.cert),
-		"FR98-0001.pem":    pemFile(leaf.cert),
-		"FR98-0002.pem":    pemFile(forged.cert),
-		"FR00-0001.der":    {Data: test.cert.Raw}, // alone: pinned
+		"FR98.pem":         pemFile(ca.Cert),
+		"FR98-0001.pem":    pemFile(leaf.Cert),
+		"FR98-0002.pem":    pemFile(forged.Cert),
+		"FR00-0001.der":    {Data: test.Cert.Raw}, // alone: pinned
 		"FR98-0003.pem":    {Data: []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")},
 		"README.md":        {Data: []byte("no certificate")},
 		".hidden.pem":      {Data: []byte("garbage")},
-		"sub/FR97-001.pem": pemFile(leaf.cert),
+		"sub/FR97-001.pem": pemFile(leaf.Cert),
 	}, true)
 	if err != nil || len(problems) != 2 {
 		t.Fatal(problems, err)
 	}
 	for name, c := range map[string]struct {
-		leaf testLeaf
+		leaf twoddoctest.Leaf
 		head string
 		want Verdict
 	}{
@@ -44,7 +46,7 @@ func TestGivenFolder(t *testing.T) {
 		"not issued by it": {forged, "DC04FR9800021EBC1EBC0101FR", CertificateUnknown},
 		"tests, pinned":    {test, "DC04FR0000011EBC1EBC0101FR", Valid},
 	} {
-		if _, r := VerifyBytes(c.leaf.code(t, c.head+message1), trust); r.Verdict != c.want {
+		if _, r := VerifyBytes(c.leaf.Code(t, c.head+twoddoctest.Bill), trust); r.Verdict != c.want {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
@@ -56,15 +58,15 @@ func TestGivenFolder(t *testing.T) {
 // TestTestsCountOnlyWhenGiven: neither a trust list nor a certificate makes an authority
 // for tests count in a folder that was imported.
 func TestTestsCountOnlyWhenGiven(t *testing.T) {
-	ca, tests := newCA(t, "FR98"), newCA(t, "FR00")
-	signer := listSigner(t)
-	zero, test := ca.issue("0000", elliptic.P256()), tests.issue("0001", elliptic.P256())
+	ca, tests := twoddoctest.NewCA(t, "FR98"), twoddoctest.NewCA(t, "FR00")
+	signer := twoddoctest.Signer(t)
+	zero, test := ca.Issue("0000", elliptic.P256()), tests.Issue("0001", elliptic.P256())
 	folder := fstest.MapFS{
-		ListName:        {Data: trustList(t, signer, 1, entry{"FR98", inAccord, ca.cert}, entry{"FR00", inAccord, tests.cert})},
+		ListName:        {Data: twoddoctest.List(t, signer, 1, twoddoctest.Entry{ID: "FR98", Status: inAccord, Cert: ca.Cert}, twoddoctest.Entry{ID: "FR00", Status: inAccord, Cert: tests.Cert})},
 		SignerName:      {Data: []byte(Fingerprint(signer))},
-		"FR00.pem":      pemFile(tests.cert),
-		"FR00-0001.pem": pemFile(test.cert),
-		"FR98-0000.pem": pemFile(zero.cert),
+		"FR00.pem":      pemFile(tests.Cert),
+		"FR00-0001.pem": pemFile(test.Cert),
+		"FR98-0000.pem": pemFile(zero.Cert),
 	}
 	imported, problems, err := Load(folder, false)
 	if err != nil || len(problems) != 2 {
@@ -74,7 +76,7 @@ func TestTestsCountOnlyWhenGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, code := range [][]byte{test.code(t, "DC04FR0000011EBC1EBC0101FR"+message1), zero.code(t, "DC04FR9800001EBC1EBC0101FR"+message1)} {
+	for _, code := range [][]byte{test.Code(t, "DC04FR0000011EBC1EBC0101FR"+twoddoctest.Bill), zero.Code(t, "DC04FR9800001EBC1EBC0101FR"+twoddoctest.Bill)} {
 		if _, r := VerifyBytes(code, imported); r.Verdict != CertificateUnknown || !strings.Contains(r.Reason, "essais") {
 			t.Errorf("imported: %+v", r)
 		}
@@ -86,13 +88,13 @@ func TestTestsCountOnlyWhenGiven(t *testing.T) {
 
 // TestTrustList: authorities of a list whose signer was noted, and what they issued.
 func TestTrustList(t *testing.T) {
-	ca, gone, late := newCA(t, "FR98"), newCA(t, "FR97"), newCA(t, "FR96")
-	signer := listSigner(t)
-	leaf, left := ca.issue("0001", elliptic.P256()), gone.issue("0001", elliptic.P256())
-	before := late.issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.NotBefore = begins.AddDate(-9, 0, 0) })
-	list := trustList(t, signer, 7, entry{"FR98", inAccord, ca.cert}, entry{"FR97", "http://uri.etsi.org/TrstSvc/Svcstatus/withdrawn", gone.cert}, entry{"FR96", inAccord, late.cert}, entry{"whatever", inAccord, late.cert})
+	ca, gone, late := twoddoctest.NewCA(t, "FR98"), twoddoctest.NewCA(t, "FR97"), twoddoctest.NewCA(t, "FR96")
+	signer := twoddoctest.Signer(t)
+	leaf, left := ca.Issue("0001", elliptic.P256()), gone.Issue("0001", elliptic.P256())
+	before := late.Issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.NotBefore = twoddoctest.Begins.AddDate(-9, 0, 0) })
+	list := twoddoctest.List(t, signer, 7, twoddoctest.Entry{ID: "FR98", Status: inAccord, Cert: ca.Cert}, twoddoctest.Entry{ID: "FR97", Status: twoddoctest.Withdrawn, Cert: gone.Cert}, twoddoctest.Entry{ID: "FR96", Status: inAccord, Cert: late.Cert}, twoddoctest.Entry{ID: "whatever", Status: inAccord, Cert: late.Cert})
 	folder := fstest.MapFS{ListName: {Data: list}, SignerName: {Data: []byte(strings.ToUpper(Fingerprint(signer)) + "\n")},
-		"FR98-0001.pem": pemFile(leaf.cert), "FR97-0001.pem": pemFile(left.cert), "FR96-0001.pem": pemFile(before.cert), "FR98.pem": pemFile(gone.cert)}
+		"FR98-0001.pem": pemFile(leaf.Cert), "FR97-0001.pem": pemFile(left.Cert), "FR96-0001.pem": pemFile(before.Cert), "FR98.pem": pemFile(gone.Cert)}
 	trust, problems, err := Load(folder, false)
 	if err != nil || len(problems) != 2 {
 		t.Fatal(problems, err)
@@ -101,15 +103,15 @@ func TestTrustList(t *testing.T) {
 		code []byte
 		want Verdict
 	}{
-		"in good standing":            {leaf.code(t, header4+message1), Valid},
-		"withdrawn":                   {left.code(t, "DC04FR9700011EBC1EBC0101FR"+message1), Revoked},
-		"issued before its authority": {before.code(t, "DC04FR9600011EBC1EBC0101FR"+message1), CertificateUnknown},
+		"in good standing":            {leaf.Code(t, twoddoctest.Header+twoddoctest.Bill), Valid},
+		"withdrawn":                   {left.Code(t, "DC04FR9700011EBC1EBC0101FR"+twoddoctest.Bill), Revoked},
+		"issued before its authority": {before.Code(t, "DC04FR9600011EBC1EBC0101FR"+twoddoctest.Bill), CertificateUnknown},
 	} {
 		if _, r := VerifyBytes(c.code, trust); r.Verdict != c.want {
 			t.Errorf("%s: %+v", name, r)
 		}
 	}
-	if trust.Stale(begins) != "" || trust.Stale(ends) == "" || (&Trust{}).Stale(begins) == "" {
+	if trust.Stale(twoddoctest.Begins) != "" || trust.Stale(twoddoctest.Ends) == "" || (&Trust{}).Stale(twoddoctest.Begins) == "" {
 		t.Error("a list that was not renewed is told, one that is new is not")
 	}
 
@@ -126,41 +128,34 @@ func TestTrustList(t *testing.T) {
 // TestRevoked: a revoked certificate verifies nothing, whenever the code was signed; a
 // list of revocations counts only when the authority signed it.
 func TestRevoked(t *testing.T) {
-	ca, other := newCA(t, "FR98"), newCA(t, "FR98")
-	leaf, kept := ca.issue("0001", elliptic.P256()), ca.issue("0002", elliptic.P256())
-	crl := func(by *testCA) *fstest.MapFile {
-		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{Number: big.NewInt(1), ThisUpdate: ends, NextUpdate: ends.AddDate(0, 0, 7),
-			RevokedCertificateEntries: []x509.RevocationListEntry{{SerialNumber: leaf.cert.SerialNumber, RevocationTime: ends}}}, by.cert, by.key)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &fstest.MapFile{Data: pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: der})}
-	}
-	folder := fstest.MapFS{"FR98.pem": pemFile(ca.cert), "FR98-0001.pem": pemFile(leaf.cert), "FR98-0002.pem": pemFile(kept.cert), "FR98.crl": crl(ca)}
+	ca, other := twoddoctest.NewCA(t, "FR98"), twoddoctest.NewCA(t, "FR98")
+	leaf, kept := ca.Issue("0001", elliptic.P256()), ca.Issue("0002", elliptic.P256())
+	crl := func(by *twoddoctest.CA) *fstest.MapFile { return &fstest.MapFile{Data: by.Revoke(0, leaf.Cert)} }
+	folder := fstest.MapFS{"FR98.pem": pemFile(ca.Cert), "FR98-0001.pem": pemFile(leaf.Cert), "FR98-0002.pem": pemFile(kept.Cert), "FR98.crl": crl(ca)}
 	trust := given(t, folder)
-	if _, r := VerifyBytes(leaf.code(t, header4+message1), trust); r.Verdict != Revoked || r.Reason == "" {
+	if _, r := VerifyBytes(leaf.Code(t, twoddoctest.Header+twoddoctest.Bill), trust); r.Verdict != Revoked || r.Reason == "" {
 		t.Errorf("revoked: %+v", r)
 	}
-	if _, r := VerifyBytes(kept.code(t, "DC04FR9800021EBC1EBC0101FR"+message1), trust); r.Verdict != Valid {
+	if _, r := VerifyBytes(kept.Code(t, "DC04FR9800021EBC1EBC0101FR"+twoddoctest.Bill), trust); r.Verdict != Valid {
 		t.Errorf("another of the same authority: %+v", r)
 	}
-	if _, r := VerifyBytes(leaf.code(t, header4+message1), Several{trust, given(t, fstest.MapFS{"FR98-0001.pem": pemFile(leaf.cert)})}); r.Verdict != Revoked {
+	if _, r := VerifyBytes(leaf.Code(t, twoddoctest.Header+twoddoctest.Bill), Several{trust, given(t, fstest.MapFS{"FR98-0001.pem": pemFile(leaf.Cert)})}); r.Verdict != Revoked {
 		t.Errorf("revoked in one of two: %+v", r)
 	}
 	folder["FR98.crl"] = crl(other)
 	trust, problems, err := Load(folder, true)
-	if _, r := VerifyBytes(leaf.code(t, header4+message1), trust); r.Verdict != Valid || len(problems) != 1 || err != nil {
+	if _, r := VerifyBytes(leaf.Code(t, twoddoctest.Header+twoddoctest.Bill), trust); r.Verdict != Valid || len(problems) != 1 || err != nil {
 		t.Errorf("revoked by another: %+v, %v, %v", r, problems, err)
 	}
 }
 
 // TestRenewedUnderOneID: two certificates of one id are both tried.
 func TestRenewedUnderOneID(t *testing.T) {
-	ca := newCA(t, "FR98")
-	a, b := ca.issue("0001", elliptic.P256()), ca.issue("0001", elliptic.P256())
-	trust := given(t, fstest.MapFS{"FR98.pem": pemFile(ca.cert), "FR98-0001.pem": pemFile(a.cert, b.cert)})
-	for _, l := range []testLeaf{a, b} {
-		if _, r := VerifyBytes(l.code(t, header4+message1), trust); r.Verdict != Valid {
+	ca := twoddoctest.NewCA(t, "FR98")
+	a, b := ca.Issue("0001", elliptic.P256()), ca.Issue("0001", elliptic.P256())
+	trust := given(t, fstest.MapFS{"FR98.pem": pemFile(ca.Cert), "FR98-0001.pem": pemFile(a.Cert, b.Cert)})
+	for _, l := range []twoddoctest.Leaf{a, b} {
+		if _, r := VerifyBytes(l.Code(t, twoddoctest.Header+twoddoctest.Bill), trust); r.Verdict != Valid {
 			t.Errorf("%+v", r)
 		}
 	}
@@ -168,23 +163,23 @@ func TestRenewedUnderOneID(t *testing.T) {
 
 // TestHostileCertificates: none of these signs a code.
 func TestHostileCertificates(t *testing.T) {
-	ca := newCA(t, "FR98")
+	ca := twoddoctest.NewCA(t, "FR98")
 	p224, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := func() *x509.Certificate {
-		return &x509.Certificate{SerialNumber: big.NewInt(5), Subject: pkix.Name{CommonName: "0001"}, NotBefore: begins, NotAfter: ends}
+		return &x509.Certificate{SerialNumber: big.NewInt(5), Subject: pkix.Name{CommonName: "0001"}, NotBefore: twoddoctest.Begins, NotAfter: twoddoctest.Ends}
 	}
-	stranger := newCA(t, "FR98", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, 0 })
+	stranger := twoddoctest.NewCA(t, "FR98", func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, 0 })
 	for name, cert := range map[string]*x509.Certificate{
-		"RSA":                  ca.create(template(), ca.cert, testKey().Public()),
-		"P-224":                ca.create(template(), ca.cert, p224.Public()),
-		"an authority":         ca.issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }).cert,
-		"not for signing":      ca.issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }).cert,
-		"ends before it began": ca.issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.NotBefore, c.NotAfter = ends, begins }).cert,
+		"RSA":                  ca.Create(template(), ca.Cert, twoddoctest.Key().Public()),
+		"P-224":                ca.Create(template(), ca.Cert, p224.Public()),
+		"an authority":         ca.Issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.IsCA, c.BasicConstraintsValid = true, true }).Cert,
+		"not for signing":      ca.Issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyAgreement }).Cert,
+		"ends before it began": ca.Issue("0001", elliptic.P256(), func(c *x509.Certificate) { c.NotBefore, c.NotAfter = twoddoctest.Ends, twoddoctest.Begins }).Cert,
 	} {
-		trust, problems, err := Load(fstest.MapFS{"FR98.pem": pemFile(ca.cert), "FR98-0001.pem": pemFile(cert)}, true)
+		trust, problems, err := Load(fstest.MapFS{"FR98.pem": pemFile(ca.Cert), "FR98-0001.pem": pemFile(cert)}, true)
 		if err != nil || len(problems) != 1 {
 			t.Errorf("%s: %v, %v", name, problems, err)
 		}
@@ -192,22 +187,22 @@ func TestHostileCertificates(t *testing.T) {
 			t.Errorf("%s: trusted", name)
 		}
 	}
-	if _, problems, _ := Load(fstest.MapFS{"FR98.pem": pemFile(stranger.cert)}, true); len(problems) != 1 {
+	if _, problems, _ := Load(fstest.MapFS{"FR98.pem": pemFile(stranger.Cert)}, true); len(problems) != 1 {
 		t.Errorf("a certificate that is no authority’s is taken for one: %v", problems)
 	}
-	// A leaf below a leaf: the authority's name, but no authority.
-	child := ca.issue("0001", elliptic.P256())
-	below := &testCA{t: t, cert: child.cert, key: child.key}
-	grandchild := below.issue("0002", elliptic.P256())
-	if _, problems, _ := Load(fstest.MapFS{"FR98.pem": pemFile(ca.cert), "FR98-0002.pem": pemFile(grandchild.cert)}, true); len(problems) != 1 {
+	// A leaf below a leaf that bears the authority's name: no authority.
+	child := ca.Issue("", elliptic.P256(), func(c *x509.Certificate) { c.Subject = ca.Cert.Subject })
+	below := child.AsCA(t, "FR98")
+	grandchild := below.Issue("0002", elliptic.P256())
+	if _, problems, _ := Load(fstest.MapFS{"FR98.pem": pemFile(ca.Cert), "FR98-0002.pem": pemFile(grandchild.Cert)}, true); len(problems) != 1 {
 		t.Errorf("a certificate signs another: %v", problems)
 	}
 }
 
 // TestBundles: the forms in which authorities publish certificates.
 func TestBundles(t *testing.T) {
-	ca := newCA(t, "FR98")
-	a, b := ca.issue("0001", elliptic.P256()).cert, ca.issue("0002", elliptic.P256()).cert
+	ca := twoddoctest.NewCA(t, "FR98")
+	a, b := ca.Issue("0001", elliptic.P256()).Cert, ca.Issue("0002", elliptic.P256()).Cert
 	multi := func(encoding string, body func([]byte) []byte) []byte {
 		var out bytes.Buffer
 		for _, c := range []*x509.Certificate{a, b} {
@@ -272,9 +267,9 @@ func pkcs7Of(t testing.TB, certs []byte) []byte {
 
 // TestHostileLists: what is signed and what is read are one, or the list is refused.
 func TestHostileLists(t *testing.T) {
-	ca := newCA(t, "FR98")
-	signer := listSigner(t)
-	good := string(trustList(t, signer, 3, entry{"FR98", inAccord, ca.cert}))
+	ca := twoddoctest.NewCA(t, "FR98")
+	signer := twoddoctest.Signer(t)
+	good := string(twoddoctest.List(t, signer, 3, twoddoctest.Entry{ID: "FR98", Status: inAccord, Cert: ca.Cert}))
 	if l, err := ReadList([]byte(good)); err != nil || l.Sequence != 3 || len(l.Authorities) != 1 || l.Authorities[0].ID != "FR98" {
 		t.Fatal(l, err)
 	}
@@ -285,7 +280,7 @@ func TestHostileLists(t *testing.T) {
 		}
 		return strings.Replace(good, old, new, 1)
 	}
-	other := string(trustList(t, signer, 4, entry{"FR97", inAccord, ca.cert}))
+	other := string(twoddoctest.List(t, signer, 4, twoddoctest.Entry{ID: "FR97", Status: inAccord, Cert: ca.Cert}))
 	for name, list := range map[string]string{
 		"unsigned":              replace(signature, ""),
 		"signed twice":          replace(signature, signature+signature),
@@ -311,7 +306,7 @@ func TestHostileLists(t *testing.T) {
 		"too large":             good + strings.Repeat(" ", maxXML),
 		"nothing":               "",
 		"bytes":                 "\x00\xff<",
-		"signer's time is over": string(trustList(t, expired(t), 3, entry{"FR98", inAccord, ca.cert})),
+		"signer's time is over": string(twoddoctest.List(t, twoddoctest.SignerUntil(t, twoddoctest.Begins.Add(time.Hour)), 3, twoddoctest.Entry{ID: "FR98", Status: inAccord, Cert: ca.Cert})),
 	} {
 		if l, err := ReadList([]byte(list)); err == nil {
 			t.Errorf("%s: taken: %+v", name, l)
@@ -332,24 +327,9 @@ func TestHostileLists(t *testing.T) {
 	}
 }
 
-// expired is a signer of lists whose time was over in 2021.
-func expired(t testing.TB) *x509.Certificate {
-	t.Helper()
-	template := &x509.Certificate{SerialNumber: big.NewInt(9), Subject: pkix.Name{CommonName: "X"}, NotBefore: begins, NotAfter: begins.Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, testKey().Public(), testKey())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert
-}
-
 func FuzzReadList(f *testing.F) {
-	ca, _, _ := fixed(f)
-	good := trustList(f, listSigner(f), 3, entry{"FR98", inAccord, ca.cert})
+	ca, _, _ := twoddoctest.Fixed(f)
+	good := twoddoctest.List(f, twoddoctest.Signer(f), 3, twoddoctest.Entry{ID: "FR98", Status: inAccord, Cert: ca.Cert})
 	want, err := ReadList(good)
 	if err != nil {
 		f.Fatal(err)
@@ -377,14 +357,14 @@ func FuzzReadList(f *testing.F) {
 }
 
 func FuzzReadCertificates(f *testing.F) {
-	ca, text, _ := fixed(f)
-	leaf := text.cert
+	ca, text, _ := twoddoctest.Fixed(f)
+	leaf := text.Cert
 	trust := &Trust{Given: true}
-	if err := trust.AddAuthority("FR98", ca.cert); err != nil {
+	if err := trust.AddAuthority("FR98", ca.Cert); err != nil {
 		f.Fatal(err)
 	}
 	f.Add(pemFile(leaf).Data)
-	f.Add(append(bytes.Clone(leaf.Raw), ca.cert.Raw...))
+	f.Add(append(bytes.Clone(leaf.Raw), ca.Cert.Raw...))
 	f.Add(pkcs7Of(f, leaf.Raw))
 	f.Add([]byte("--x\r\nContent-Transfer-Encoding: base64\r\n\r\nMAA=\r\n--x--"))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -60,7 +60,7 @@ type Archive interface {
 	// SenderContact reads one sender in force of the citizen's; core.ErrNotFound.
 	SenderContact(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.SenderID) (Contact, error)
 	// Untold names the citizen's deposits of which nothing was told between two times, since
-	// it would have been one letter too many that day; oldest first.
+	// it would have been one letter too many that day: the best proven first, then the oldest.
 	Untold(ctx context.Context, tenant core.TenantID, vault core.CitizenID, from, to time.Time) ([]core.DepositID, error)
 	Settings(ctx context.Context, id core.TenantID) (tenant.Settings, int, error)
 	Catalogue(ctx context.Context, id core.TenantID, have int) (content string, version int, err error)

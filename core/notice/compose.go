@@ -19,7 +19,6 @@ import (
 
 // Told is a deposit as letters speak of it.
 type Told struct {
-	Tenant   core.TenantID
 	Deposit  core.DepositID
 	Vault    core.CitizenID // "" when it is nobody's, or nobody's any more
 	Channel  string
@@ -223,11 +222,13 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 	}
 	var origin core.Origin
 	var envelope core.Envelope
-	if err := unseal(keys[0], told, vault.LabelOrigin, told.Origin, &origin); err != nil {
+	if err := w.unseal(keys[0], told, vault.LabelOrigin, told.Origin, &origin); err != nil {
 		return "", err
 	}
-	if err := unseal(keys[0], told, vault.LabelEnvelope, told.Envelope, &envelope); err != nil {
-		return "", err
+	if told.Envelope != nil {
+		if err := w.unseal(keys[0], told, vault.LabelEnvelope, told.Envelope, &envelope); err != nil {
+			return "", err
+		}
 	}
 	if messageID.MatchString(envelope.Key) {
 		w.letter.InReplyTo = "<" + envelope.Key + ">"
@@ -246,8 +247,8 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 // channels have no such form.
 var messageID = regexp.MustCompile(`^[!#-'*+\-/-9=?A-Z^-~.]{1,100}@[A-Za-z0-9.-]{1,100}$`)
 
-func unseal(key vault.Key, told Told, label string, sealed []byte, value any) error {
-	plain, err := key.Open(told.Tenant, told.Body.Object, label, sealed)
+func (w *writing) unseal(key vault.Key, told Told, label string, sealed []byte, value any) error {
+	plain, err := key.Open(w.lease.Tenant, told.Body.Object, label, sealed)
 	if err == nil {
 		err = json.Unmarshal(plain, value)
 	}

@@ -65,6 +65,10 @@ type Sender struct {
 	Helo     string `json:"helo,omitempty"`
 	Remote   string `json:"remote,omitempty"` // network address of the peer
 	TLS      bool   `json:"tls,omitempty"`
+
+	// Of a message taken out of a mailbox, which has no envelope:
+	Delivered time.Time `json:"delivered,omitzero"` // when the mailbox's server says it received it
+	Trusted   string    `json:"trusted,omitempty"`  // authserv-id of the server that put it there and whose topmost Authentication-Results are believed; "" for none
 }
 
 // LogValue keeps the sender out of logs.

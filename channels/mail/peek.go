@@ -19,6 +19,15 @@ const maxMessageID = 512
 // byte for byte. A longer header is a *core.Refusal "header_too_large"; any other
 // error is one of r.
 func Peek(r io.Reader, limit int) (id string, whole io.Reader, err error) {
+	head, whole, err := PeekHead(r, limit)
+	return head.MessageID(), whole, err
+}
+
+// Head is the header of a message as it was sent, its empty line included.
+type Head []byte
+
+// PeekHead is Peek for whoever needs more of the header.
+func PeekHead(r io.Reader, limit int) (head Head, whole io.Reader, err error) {
 	var read []byte
 	buf := make([]byte, 4<<10)
 	for {
@@ -28,16 +37,16 @@ func Peek(r io.Reader, limit int) (id string, whole io.Reader, err error) {
 		end := headerEnd(read, from)
 		switch {
 		case end > limit, end < 0 && len(read) > limit:
-			return "", nil, &core.Refusal{
+			return nil, nil, &core.Refusal{
 				Code:   "header_too_large",
 				Reason: "L’en-tête de ce message est trop long pour être lu. Envoyez vos documents dans un nouveau message.",
 			}
 		case end >= 0:
-			return messageID(read[:end]), io.MultiReader(bytes.NewReader(read), r), nil
+			return Head(read[:end:end]), io.MultiReader(bytes.NewReader(read), r), nil
 		case errors.Is(err, io.EOF):
-			return messageID(read), bytes.NewReader(read), nil
+			return Head(read[:len(read):len(read)]), bytes.NewReader(read), nil
 		case err != nil:
-			return "", nil, fmt.Errorf("read header: %w", err)
+			return nil, nil, fmt.Errorf("read header: %w", err)
 		}
 	}
 }
@@ -61,23 +70,53 @@ func headerEnd(b []byte, from int) int {
 	return -1
 }
 
-func messageID(header []byte) string {
+// Field is the value of the first field of that name, as it was sent, folds included;
+// ok is false when there is none.
+func (h Head) Field(name string) (value string, ok bool) {
+	h.fields(name, func(v []byte) bool {
+		value, ok = string(v), true
+		return false
+	})
+	return value, ok
+}
+
+// Fields are the values of all fields of that name, from the top.
+func (h Head) Fields(name string) (values []string) {
+	h.fields(name, func(v []byte) bool {
+		values = append(values, string(v))
+		return true
+	})
+	return values
+}
+
+// fields hands the value of each field of that name to each, until that returns false.
+func (h Head) fields(name string, each func(value []byte) bool) {
 	var field []byte
-	for line := range bytes.Lines(header) {
+	for line := range bytes.Lines(h) {
 		folded := line[0] == ' ' || line[0] == '\t'
-		if field != nil {
-			if !folded {
-				break
-			}
+		if field != nil && folded {
 			field = append(field, line...)
 			continue
 		}
-		name, value, ok := bytes.Cut(line, []byte(":"))
-		if ok && !folded && strings.EqualFold(string(bytes.TrimRight(name, " \t")), "message-id") {
+		if field != nil && !each(field) {
+			return
+		}
+		field = nil
+		key, value, ok := bytes.Cut(line, []byte(":"))
+		if ok && !folded && strings.EqualFold(string(bytes.TrimRight(key, " \t")), name) {
 			field = append([]byte{}, value...)
 		}
 	}
-	_, after, _ := strings.Cut(string(field), "<")
+	if field != nil {
+		each(field)
+	}
+}
+
+// MessageID is what the first Message-ID field holds between its brackets; "" when there
+// is none worth the name.
+func (h Head) MessageID() string {
+	field, _ := h.Field("message-id")
+	_, after, _ := strings.Cut(field, "<")
 	id, _, closed := strings.Cut(after, ">")
 	if id = strings.TrimSpace(id); !closed || len(id) > maxMessageID || strings.ContainsFunc(id, notIDRune) {
 		return ""

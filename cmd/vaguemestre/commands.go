@@ -36,13 +36,9 @@ func newTenant(c *client) *cobra.Command {
 	set := &cobra.Command{Use: "set [KEY=VALUE…]", Short: "Change settings of a town, and show them: each change is a new version",
 		Example: "  vaguemestre tenant set --tenant demo generic_address=depot@ville.fr address_form=plus",
 		RunE: func(cmd *cobra.Command, pairs []string) error {
-			s.Settings = map[string]string{}
-			for _, pair := range pairs {
-				key, value, ok := strings.Cut(pair, "=")
-				if !ok {
-					return &usageError{fmt.Errorf("%q: want KEY=VALUE", pair)}
-				}
-				s.Settings[key] = value
+			var err error
+			if s.Settings, err = settingsOf(pairs); err != nil {
+				return err
 			}
 			return c.call(cmd, "tenant/set", s, showSettings)
 		}}

@@ -19,7 +19,7 @@ import (
 // environment wins over the file.
 type Config struct {
 	Home                   string        `key:"home" default:"./var" help:"folder of the embedded home and of the control socket"`
-	Roles                  []string      `key:"roles" default:"smtp,http,worker,scheduler,mailer,keeper" help:"roles of this process"`
+	Roles                  []string      `key:"roles" default:"smtp,imap,http,worker,scheduler,mailer,keeper" help:"roles of this process"`
 	HTTP                   string        `key:"http" default:"127.0.0.1:8080" help:"address of health, readiness and metrics; off for none"`
 	SMTP                   []string      `key:"smtp" default:"127.0.0.1:2525" help:"addresses mail is received on: host:port offers STARTTLS, tls://host:port begins with TLS"`
 	SMTPDomain             string        `key:"smtp_domain" default:"localhost" help:"our name in the SMTP greeting, and in MX records"`
@@ -53,6 +53,12 @@ type Config struct {
 	SMTPGreetDelay         time.Duration `key:"smtp_greet_delay" default:"200ms" help:"silence awaited before the greeting"`
 	SMTPUnknownDelay       time.Duration `key:"smtp_unknown_delay" default:"100ms" help:"added to the wait for the reply with each unknown recipient of a session"`
 	SMTPStopTimeout        time.Duration `key:"smtp_stop_timeout" default:"30s" help:"time for the messages under way when the process stops"`
+	IMAPPoll               time.Duration `key:"imap_poll" default:"1m0s" help:"how often a mailbox is looked into whose server does not tell of new mail by itself"`
+	IMAPIdle               time.Duration `key:"imap_idle" default:"9m0s" help:"how long a server that does is listened to without a word; below 29 minutes"`
+	IMAPPatience           time.Duration `key:"imap_patience" default:"1m0s" help:"time a mailbox's server has to answer"`
+	IMAPMaxBytes           int64         `key:"imap_max_bytes" default:"52428800" help:"largest message taken out of a mailbox, bytes"`
+	IMAPInFlight           int           `key:"imap_in_flight" default:"32" help:"messages of one mailbox being recorded at the same time"`
+	IMAPCA                 string        `key:"imap_ca" help:"PEM file of authorities that mailboxes' servers may be certified by, beside the system's"`
 	MailMaxParts           int           `key:"mail_max_parts" default:"1000" help:"files in a message; one with more is held for a person"`
 	MailMaxDepth           int           `key:"mail_max_depth" default:"20" help:"messages and parts one in another; a message with more is held"`
 	Resolver               string        `key:"resolver" help:"DNS server asked about senders, host:port; empty: the system's"`
@@ -72,7 +78,7 @@ type Config struct {
 
 const envPrefix = "VAGUEMESTRE_"
 
-var allRoles = []string{"smtp", "http", "worker", "scheduler", "mailer", "keeper"}
+var allRoles = []string{"smtp", "imap", "http", "worker", "scheduler", "mailer", "keeper"}
 
 // loadConfig reads defaults, then the file, then the environment, then the flags that
 // were given. The error names every fault, and quotes no value.

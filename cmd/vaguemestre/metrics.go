@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"vaguemestre/channels"
+	"vaguemestre/channels/imappoll"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/core"
 	"vaguemestre/queue"
@@ -23,7 +24,7 @@ type metrics struct {
 	verdicts *prometheus.CounterVec
 	letters  *prometheus.CounterVec
 	resting  *prometheus.CounterVec
-	seen     map[string]*prometheus.CounterVec // by what the SMTP channel calls it
+	seen     map[string]*prometheus.CounterVec // by what the mail channels call it
 }
 
 func newMetrics() *metrics {
@@ -40,6 +41,9 @@ func newMetrics() *metrics {
 			smtpin.SeenTurnedAway: smtpCounter("turned_away", "reason", "SMTP connections not served, by reason."),
 			smtpin.SeenTLS:        smtpCounter("tls", "version", "TLS negotiations with senders, by version or failed."),
 			smtpin.SeenRefusal:    smtpCounter("refusals", "reply", "SMTP replies that accept nothing, by reply and status."),
+			imappoll.SeenSession:  imapCounter("sessions", "fault", "Sessions with mailboxes' servers that ended, by fault or ok."),
+			imappoll.SeenMessage:  imapCounter("messages", "outcome", "Messages of mailboxes, by what became of them (taken, refused, failed)."),
+			imappoll.SeenMoved:    imapCounter("moves", "outcome", "Moves of messages within mailboxes, many at once: done or failed."),
 		},
 	}
 	for _, c := range m.seen {
@@ -62,6 +66,13 @@ func newMetrics() *metrics {
 func smtpCounter(noun, label, help string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vaguemestre_smtp_" + noun + "_total", Help: help}, []string{label})
 }
+
+func imapCounter(noun, label, help string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "vaguemestre_imap_" + noun + "_total", Help: help}, []string{label})
+}
+
+// imap counts what the pollers of mailboxes saw.
+func (m *metrics) imap(what, detail string) { m.smtp(what, detail) }
 
 // smtp counts what the SMTP channel saw.
 func (m *metrics) smtp(what, detail string) {

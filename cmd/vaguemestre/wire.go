@@ -23,6 +23,7 @@ import (
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
+	"vaguemestre/core/mailbox"
 	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
@@ -85,7 +86,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (_ *process, err e
 	}()
 	for _, step := range []func(context.Context) error{
 		p.takeHome, p.openDatabase, p.openRedis, p.openBlobs, p.openKeys,
-		p.buildKeeper, p.buildSMTP, p.buildWorker, p.buildScheduler, p.buildMailer, p.buildControl,
+		p.buildKeeper, p.buildSMTP, p.buildIMAP, p.buildWorker, p.buildScheduler, p.buildMailer, p.buildControl,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -331,6 +332,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
 		Secrets:   secrets,
+		Mailboxes: mailbox.New(s, p.cfg.development(), p.now),
 		Citizens:  citizen.New(s, p.keeper, notices, p.index, p.now),
 		Senders:   senders,
 		Desk:      attribution.NewDesk(s, p.keeper, blobs, notices, p.index, p.bell, p.now, p.log),
@@ -341,7 +343,7 @@ func (p *process) buildControl(ctx context.Context) error {
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
-		Development:   p.cfg.DatabaseURL == "",
+		Development:   p.cfg.development(),
 		Demonstration: p.demonstration,
 		TryRelay:      p.tryRelay,
 	}

@@ -18,6 +18,10 @@ const messageType = "message/rfc822"
 // dnsTries is how many attempts DNS trouble may put an attribution off.
 const dnsTries = 3
 
+// reasonNoEnvelope: of a message from a mailbox nobody can say to whom it was sent but
+// its header, which its sender wrote (SEC-52).
+const reasonNoEnvelope = "no_envelope"
+
 // errResolver: DNS did not answer, and its answer could prove more.
 var errResolver = errors.New("sender cannot be authenticated now: DNS trouble")
 
@@ -42,6 +46,9 @@ func (r *run) attribute(ctx context.Context, attempt int) error {
 	}
 	if r.out.Attribution, err = r.attributor.Attribute(ctx, d.Tenant, d.Vault, origin); err != nil {
 		return err
+	}
+	if d.Channel == core.ChannelIMAP && r.out.Trust > core.T2 {
+		r.out.Trust, r.out.Reason = core.T2, reasonNoEnvelope
 	}
 	if origin.Trouble && attempt < dnsTries {
 		return errResolver

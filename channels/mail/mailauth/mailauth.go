@@ -2,7 +2,8 @@
 // (RFC 6376) aligned with From as in DMARC (RFC 7489), or by a sealer of ARC (RFC 8617)
 // that is believed. It looks at the raw bytes, and asks DNS through a resolver it is
 // given. Nothing that a message says of itself is believed: not the display name, not
-// Sender or Reply-To, and no Authentication-Results, whoever is said to have written it.
+// Sender or Reply-To, and no Authentication-Results, whoever is said to have written it,
+// but the topmost of a message from a mailbox whose town named its server.
 package mailauth
 
 import (
@@ -20,8 +21,9 @@ import (
 // Reasons, in core.Origin.Reason. They are stable.
 const (
 	// Proven.
-	ReasonDKIM = "dkim_aligned" // a signature of From's domain, or of its organisation, holds
-	ReasonARC  = "arc_sealer"   // a listed sealer saw one that held
+	ReasonDKIM = "dkim_aligned"   // a signature of From's domain, or of its organisation, holds
+	ReasonARC  = "arc_sealer"     // a listed sealer saw one that held
+	ReasonMTA  = "trusted_server" // the server that put the message into the mailbox saw one that held
 
 	// There is no From to prove; Origin.From is "".
 	ReasonNoFrom           = "no_from"
@@ -152,6 +154,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, message io.Reader, s c
 		verdict.arc(chain, chain.verify(asking, dns, b.cut))
 	}
 	verdict.dmarc(envelopeDomain(s))
+	verdict.trust(h, s.Trusted)
 	switch {
 	case ctx.Err() != nil:
 		return core.Origin{}, ctx.Err()

@@ -37,6 +37,8 @@ type Args struct {
 	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 	Version  int               `json:"version,omitempty"` // of a document; 0: none named
+	Mailbox  string            `json:"mailbox,omitempty"` // id
+	Enabled  *bool             `json:"enabled,omitempty"`
 }
 
 func (s *Server) commands() map[string]command {
@@ -47,6 +49,11 @@ func (s *Server) commands() map[string]command {
 		"tenant/secret/set":      s.secretSet,
 		"tenant/secret/list":     s.secretList,
 		"tenant/secret/forget":   s.secretForget,
+		"mailbox/add":            s.mailboxAdd,
+		"mailbox/list":           s.mailboxList,
+		"mailbox/set":            s.mailboxSet,
+		"mailbox/test":           s.mailboxTest,
+		"mailbox/remove":         s.mailboxRemove,
 		"citizen/add":            s.citizenAdd,
 		"citizen/address/show":   s.addressShow,
 		"citizen/address/rotate": s.addressRotate,

@@ -20,6 +20,7 @@ import (
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
+	"vaguemestre/core/mailbox"
 	"vaguemestre/core/revision"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
@@ -31,6 +32,7 @@ type Jobs struct {
 	Store       *postgres.Store
 	Tenants     *tenant.Registrar
 	Secrets     *tenant.Secrets
+	Mailboxes   *mailbox.Registrar
 	Citizens    *citizen.Registrar
 	Senders     *citizen.Senders
 	Desk        *attribution.Desk
@@ -183,13 +185,15 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	switch {
 	case errors.As(err, &fault):
 	case errors.Is(err, core.ErrNotFound):
-		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender, secret or link"}, http.StatusNotFound
+		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender, secret, mailbox or link"}, http.StatusNotFound
 	case errors.Is(err, core.ErrInvalid):
 		fault = &Fault{"usage", err.Error()}
 	case errors.Is(err, tenant.ErrCodeTaken):
 		fault = &Fault{"code_taken", err.Error()}
 	case errors.Is(err, tenant.ErrAddressTaken):
 		fault = &Fault{"address_taken", tenant.ErrAddressTaken.Error()}
+	case errors.Is(err, mailbox.ErrNobody):
+		fault = &Fault{"not_polled", mailbox.ErrNobody.Error()}
 	case errors.Is(err, tenant.ErrChanged):
 		fault = &Fault{"changed", tenant.ErrChanged.Error() + ": try again"}
 	default:

@@ -15,6 +15,7 @@ import (
 	"vaguemestre/core/filing"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/link"
+	"vaguemestre/core/mailbox"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -33,14 +34,14 @@ type town struct {
 	tenant  core.TenantID
 	address core.Address
 
-	http, smtp, worker *postgres.Store
+	http, smtp, worker, imap *postgres.Store
 }
 
 func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	t.Helper()
 	ctx := t.Context()
 	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](),
-		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker)}
+		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker), imap: d.Store(postgres.RoleIMAP)}
 	settings := tenant.Defaults()
 	settings.DepositDomain = code + ".test"
 	w.must(w.http.AddTenant(ctx, tenant.Founding{
@@ -53,7 +54,7 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	return w
 }
 
-// know adds a sender of the citizen's, a link to verify it, and a secret of the town's.
+// know adds a sender of the citizen's, a link to verify it, a secret of the town's, and a mailbox.
 func (w *town) know() {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -67,6 +68,11 @@ func (w *town) know() {
 	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
 		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})
 	w.must(err)
+	box := mailbox.Mailbox{ID: core.NewID[core.MailboxID](), Tenant: w.tenant, Settings: mailbox.Defaults(), Enabled: true, Created: time.Now()}
+	w.must(w.http.AddMailbox(ctx, box))
+	lease, err := w.imap.LeaseMailbox(ctx, w.tenant, box.ID, time.Minute)
+	w.must(err)
+	w.must(w.imap.RememberMessages(ctx, lease, "INBOX", 1, []mailbox.Remembered{{UID: 1, Handling: mailbox.Taken, Next: time.Now()}}))
 }
 
 // letter orders a receipt, due now and counted once a day at most five times.

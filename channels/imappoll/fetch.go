@@ -1,0 +1,327 @@
+package imappoll
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
+
+	"vaguemestre/core"
+	"vaguemestre/core/mailbox"
+)
+
+const (
+	measuredAtOnce = 500     // messages asked for their size in one command
+	fetchedAtOnce  = 32      // and for their body,
+	bytesAtOnce    = 8 << 20 // unless they are long
+	commandsAhead  = 2       // commands for bodies that the server has at any time
+)
+
+// item is a message to be taken in.
+type item struct {
+	uid       imap.UID
+	size      int64
+	delivered time.Time
+	owner     int // which of the owners it is addressed to is next
+}
+
+// verdict is what became of one.
+type verdict struct {
+	item
+	handling mailbox.Handling
+	code     string
+	more     bool // it is addressed to a further owner
+}
+
+// take takes messages in: each is fetched, handed to intake, and moved once that is
+// durable. The error is of the connection, of our database, or of ctx; what was taken in
+// by then is moved where the connection still serves.
+func (s *session) take(ctx context.Context, uids []imap.UID) error {
+	for chunk := range slices.Chunk(uids, measuredAtOnce) {
+		items, large, err := s.measure(chunk)
+		if err != nil {
+			return err
+		}
+		if err := s.conclude(large); err != nil {
+			return err
+		}
+		if err := s.fetch(ctx, items); err != nil {
+			return err
+		}
+		if err := s.leftBehind(chunk); err != nil {
+			return err
+		}
+		if s.waiting -= len(chunk); s.waiting > 0 {
+			if err := s.store.SettleMailbox(s.work, s.lease, mailbox.Progress{Waiting: s.waiting, Fault: faultOr(s.lacking)}); err != nil {
+				return s.ours(err)
+			}
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// measure asks for the size of messages, and tells those that are too large.
+func (s *session) measure(uids []imap.UID) (items []item, large []verdict, err error) {
+	defer s.within(2 * s.cfg.Patience)()
+	cmd := s.client.Fetch(imap.UIDSetNum(uids...), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true})
+	for m := cmd.Next(); m != nil; m = cmd.Next() {
+		it := item{}
+		for d := m.Next(); d != nil; d = m.Next() {
+			switch d := d.(type) {
+			case imapclient.FetchItemDataUID:
+				it.uid = d.UID
+			case imapclient.FetchItemDataRFC822Size:
+				it.size = d.Size
+			case imapclient.FetchItemDataInternalDate:
+				it.delivered = d.Time
+			}
+		}
+		if it.size > s.cfg.MaxBytes {
+			large = append(large, verdict{item: it, handling: mailbox.Refused, code: mailbox.CodeTooLarge})
+			continue
+		}
+		items = append(items, it)
+	}
+	if err := cmd.Close(); err != nil {
+		return nil, nil, s.line.ending(err)
+	}
+	slices.SortFunc(items, func(a, b item) int { return int(int64(a.uid) - int64(b.uid)) })
+	return items, large, nil
+}
+
+// batch is the messages of one FETCH.
+type batch struct {
+	items []item
+	cmd   *imapclient.FetchCommand
+
+	mu    sync.Mutex
+	found []verdict
+	all   sync.WaitGroup // being recorded
+}
+
+func (b *batch) add(v verdict) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.found = append(b.found, v)
+}
+
+// batches groups messages so that none of a batch waits long to be moved.
+func batches(items []item) (out []*batch) {
+	var bytes int64
+	for _, it := range items {
+		if n := len(out); n == 0 || len(out[n-1].items) == fetchedAtOnce || bytes+it.size > bytesAtOnce {
+			out, bytes = append(out, &batch{}), 0
+		}
+		last := out[len(out)-1]
+		last.items = append(last.items, it)
+		bytes += it.size
+	}
+	return out
+}
+
+// fetch fetches messages by commands sent ahead of their answers, hands them on, and has
+// those of a batch moved as soon as all of it is recorded. Messages to several owners
+// are fetched once for each.
+func (s *session) fetch(ctx context.Context, items []item) error {
+	for len(items) > 0 {
+		again, err := s.round(ctx, batches(items))
+		if err != nil || ctx.Err() != nil {
+			return err
+		}
+		items = again
+	}
+	return nil
+}
+
+func (s *session) round(ctx context.Context, waiting []*batch) (again []item, err error) {
+	recorded := make(chan *batch, len(waiting))
+	concluded := make(chan error, 1)
+	go func() { concluded <- s.concludeAll(recorded, &again) }()
+	room := make(chan struct{}, s.cfg.InFlight)
+	var sent []*batch
+	for len(waiting) > 0 || len(sent) > 0 {
+		for len(sent) < commandsAhead && len(waiting) > 0 && ctx.Err() == nil {
+			s.request(waiting[0])
+			sent, waiting = append(sent, waiting[0]), waiting[1:]
+		}
+		if len(sent) == 0 {
+			break
+		}
+		b := sent[0]
+		sent = sent[1:]
+		err = s.read(b, room)
+		recorded <- b
+		if err != nil {
+			s.line.close(errCut)
+			for _, b := range sent { // nobody reads on: the library waits until somebody does
+				_ = b.cmd.Close()
+			}
+			break
+		}
+	}
+	close(recorded)
+	if failed := <-concluded; err == nil {
+		err = failed
+	}
+	return again, err
+}
+
+var wholeBody = &imap.FetchItemBodySection{Peek: true}
+
+func (s *session) request(b *batch) {
+	var uids imap.UIDSet
+	for _, it := range b.items {
+		uids.AddNum(it.uid)
+	}
+	b.cmd = s.client.Fetch(uids, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{wholeBody}})
+}
+
+// read reads the messages of a batch as they come in. When the connection breaks, the
+// message that was on its way is blamed: it is fetched alone from then on, and after a
+// while, so that one at which a server breaks stops no other.
+func (s *session) read(b *batch, room chan struct{}) error {
+	missing := map[imap.UID]item{}
+	for _, it := range b.items {
+		missing[it.uid] = it
+	}
+	for m := s.next(b.cmd); m != nil; m = s.next(b.cmd) {
+		uid := s.message(b, m, missing, room)
+		delete(missing, uid)
+	}
+	done := s.within(s.cfg.Patience)
+	err := b.cmd.Close()
+	done()
+	for _, it := range b.items { // in the order of the answers, mostly
+		if _, lacks := missing[it.uid]; !lacks {
+			continue
+		}
+		b.add(verdict{item: it, handling: mailbox.Failed, code: mailbox.CodeUnread})
+		if err != nil {
+			break
+		}
+	}
+	var no *imap.Error
+	if errors.As(err, &no) { // of one of them: the others are asked for again
+		s.writes.Lock()
+		defer s.writes.Unlock()
+		for uid := range missing {
+			s.mem.high = min(s.mem.high, uid-1)
+		}
+		return nil
+	}
+	if err != nil {
+		return s.line.ending(err)
+	}
+	return nil
+}
+
+func (s *session) next(cmd *imapclient.FetchCommand) *imapclient.FetchMessageData {
+	defer s.within(s.cfg.Patience + bodyTime)()
+	return cmd.Next()
+}
+
+// bodyTime is how long a message may take to come in.
+const bodyTime = 5 * time.Minute
+
+// message hands the body of a message to intake and returns once it was read: recording
+// it goes on meanwhile. It returns the UID, or 0 when there was no body.
+func (s *session) message(b *batch, m *imapclient.FetchMessageData, missing map[imap.UID]item, room chan struct{}) imap.UID {
+	var it item
+	known := false
+	for d := m.Next(); d != nil; d = m.Next() {
+		switch d := d.(type) {
+		case imapclient.FetchItemDataUID:
+			it, known = missing[d.UID]
+		case imapclient.FetchItemDataBodySection:
+			if !known || d.Literal == nil {
+				continue
+			}
+			if d.Literal.Size() > s.cfg.MaxBytes {
+				b.add(verdict{item: it, handling: mailbox.Refused, code: mailbox.CodeTooLarge})
+				return it.uid
+			}
+			room <- struct{}{}
+			body := &literal{r: d.Literal, left: d.Literal.Size(), over: make(chan struct{})}
+			b.all.Go(func() {
+				v := s.accept(it, body)
+				body.finish()
+				if v.handling != "" {
+					b.add(v)
+				}
+				<-room
+			})
+			<-body.over
+			if body.cut() {
+				return 0
+			}
+			return it.uid
+		}
+	}
+	return 0
+}
+
+// literal reads a body to its announced end: a connection that breaks before is an
+// error, which the library does not tell.
+type literal struct {
+	r    io.Reader
+	left int64
+	once sync.Once
+	over chan struct{} // closed when nobody reads any more
+
+	mu     sync.Mutex
+	broken bool
+}
+
+func (l *literal) Read(p []byte) (int, error) {
+	if l.left == 0 {
+		l.finish()
+		return 0, io.EOF
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	if l.left > 0 && err != nil {
+		l.mu.Lock()
+		l.broken = true
+		l.mu.Unlock()
+		return n, io.ErrUnexpectedEOF
+	}
+	if l.left == 0 {
+		_, _ = l.r.Read(make([]byte, 1)) // the library goes on once it has said so
+		l.finish()
+	}
+	return n, nil
+}
+
+func (l *literal) finish() { l.once.Do(func() { close(l.over) }) }
+
+func (l *literal) cut() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.broken
+}
+
+// accept hands a message to intake for the owner whose turn it is.
+func (s *session) accept(it item, body *literal) verdict {
+	owners, err := s.deposit(it, body)
+	var refusal *core.Refusal
+	switch {
+	case err == nil && it.owner+1 < owners:
+		return verdict{item: it, handling: mailbox.Taken, more: true}
+	case err == nil:
+		return verdict{item: it, handling: mailbox.Taken}
+	case errors.As(err, &refusal):
+		return verdict{item: it, handling: mailbox.Refused, code: refusal.Code}
+	case body.cut() || s.work.Err() != nil: // the reader blames the message, or nobody
+		return verdict{}
+	}
+	s.log.Warn("message not recorded", "uid", it.uid, "cause", core.Cause(err))
+	return verdict{item: it, handling: mailbox.Failed, code: mailbox.CodeLater}
+}

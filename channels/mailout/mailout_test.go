@@ -146,6 +146,33 @@ func TestREL12_TroubledRelayRests(t *testing.T) {
 	until(t, "all letters", s.all("sent", 200))
 }
 
+// TestREL12_PoisonLetter: a letter that brings a relay to close its session each time does
+// not keep it resting: the others go once it has rested, and that letter waits its own time.
+func TestREL12_PoisonLetter(t *testing.T) {
+	t.Parallel()
+	relay := (&relaytest.Relay{Answer: func(_ int, command string) string {
+		if strings.Contains(command, "<poison@") {
+			return "421 4.3.2 closing"
+		}
+		return ""
+	}}).Start(t)
+	s := start(t, mailout.Config{}, map[core.TenantID]*relaytest.Relay{"a": relay})
+	s.write = func(l core.LetterLease) (core.Letter, error) {
+		letter := letter(l)
+		if l.Kind == core.LetterNotice {
+			letter.To = "poison@exemple.test"
+		}
+		return letter, nil
+	}
+	poison := s.post("a", 1, core.LetterNotice)[0]
+	s.post("a", 100)
+	until(t, "the others", s.all("sent", 100))
+	until(t, "the poison put off", func() bool { return s.row(poison).settled > 0 })
+	if r := s.row(poison); r.lease.Attempt != 1 || r.outcome.Code != submission.CodeBusy || r.outcome.RetryIn < 50*time.Second {
+		t.Errorf("the poison: attempt %d, %+v", r.lease.Attempt, r.outcome)
+	}
+}
+
 // TestFLT15_StormRests: a relay that puts off one letter after another is left alone too;
 // one in twenty is no storm.
 func TestFLT15_StormRests(t *testing.T) {
@@ -349,27 +376,32 @@ func TestNoRelay(t *testing.T) {
 	}
 }
 
-// TestStaleSessions: a kept session that the relay has closed costs no letter an attempt.
+// TestStaleSessions: a kept session that the relay has closed, or that has had as many
+// messages as it allows, costs no letter an attempt, and the relay no rest.
 func TestStaleSessions(t *testing.T) {
-	var served atomic.Int64
-	relay := (&relaytest.Relay{Answer: func(session int, command string) string {
-		if strings.HasPrefix(command, "MAIL") && session == 1 && served.Add(1) > 1 {
-			return relaytest.HangUp
+	for _, reply := range []string{relaytest.HangUp, "421 4.7.0 too many messages in this session"} {
+		var served atomic.Int64
+		relay := (&relaytest.Relay{Answer: func(session int, command string) string {
+			if strings.HasPrefix(command, "MAIL") && session == 1 && served.Add(1) > 1 {
+				return reply
+			}
+			return ""
+		}}).Start(t)
+		rests := func(code string) { t.Errorf("%q: rests for %s", reply, code) }
+		s := start(t, mailout.Config{Sessions: 1, Rests: rests}, map[core.TenantID]*relaytest.Relay{"a": relay})
+		first := s.post("a", 1)[0]
+		until(t, "sent", s.all("sent", 1))
+		second := s.post("a", 1)[0]
+		until(t, "sent", s.all("sent", 2))
+		for _, id := range []core.LetterID{first, second} {
+			if r := s.row(id); r.lease.Attempt != 1 {
+				t.Errorf("%q: attempt %d", reply, r.lease.Attempt)
+			}
 		}
-		return ""
-	}}).Start(t)
-	s := start(t, mailout.Config{Sessions: 1}, map[core.TenantID]*relaytest.Relay{"a": relay})
-	first := s.post("a", 1)[0]
-	until(t, "sent", s.all("sent", 1))
-	second := s.post("a", 1)[0]
-	until(t, "sent", s.all("sent", 2))
-	for _, id := range []core.LetterID{first, second} {
-		if r := s.row(id); r.lease.Attempt != 1 {
-			t.Errorf("attempt %d", r.lease.Attempt)
+		if begun, _, _ := relay.Sessions(); begun != 2 {
+			t.Errorf("%q: %d sessions", reply, begun)
 		}
-	}
-	if begun, _, _ := relay.Sessions(); begun != 2 {
-		t.Errorf("%d sessions", begun)
+		s.stop()
 	}
 }
 

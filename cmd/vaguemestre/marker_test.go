@@ -152,7 +152,8 @@ func leaveLinks(t *testing.T, p *program) (tokens []string) {
 }
 
 // leaveLetters has letters sent to the citizen, and one refused by a relay that quotes
-// whom it refuses. It returns the tokens of the links in them.
+// whom it refuses; one is answered, and one comes back. It returns the tokens of the links
+// in them, and what else was secret.
 func leaveLetters(t *testing.T, p *program) (tokens []string) {
 	t.Helper()
 	relay := (&relaytest.Relay{StartTLS: true, User: "depot", Password: relayMarker, Answer: func(_ int, command string) string {
@@ -180,7 +181,7 @@ func leaveLetters(t *testing.T, p *program) (tokens []string) {
 	}
 	p.must("mail", "preview", "--tenant", "demo", "--kind", "result", "--deposit", p.deposits()[0].ID)
 	p.must("vault", "receipts", "--citizen", p.citizen)
-	return tokens
+	return append(tokens, leaveAnswers(t, p, relay)...)
 }
 
 // leaveDispatch sends a document to two services, as a file and as a link, and opens the

@@ -35,6 +35,7 @@ type LetterOrder struct {
 	// cancelled at once when the recipient has had Limit letters that day. nil: not counted.
 	Address []byte
 	Limit   int
+	Instead *LetterOrder // ordered in the place of one too many; nil: nothing
 }
 
 // Arrival is what a deposit turned out to be, for whoever decides which letters it causes.

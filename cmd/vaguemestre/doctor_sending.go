@@ -47,6 +47,9 @@ func showSending(ctx context.Context, out io.Writer, s control.Sending, resolver
 	default:
 		fmt.Fprintf(out, "✓ %s: relay %s\n", s.Code, s.Relay)
 	}
+	for _, key := range s.Missing {
+		fmt.Fprintf(out, "✗ %s: deposits are not acknowledged, a mention the law wants is missing: vaguemestre tenant set --tenant %s %s=…\n", s.Code, s.Code, key)
+	}
 	if !s.Signs {
 		fmt.Fprintf(out, "! %s: letters are not signed: vaguemestre mail dkim new --tenant %s\n", s.Code, s.Code)
 	}

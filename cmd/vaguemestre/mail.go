@@ -96,9 +96,10 @@ func newReceipts(c *client) *cobra.Command {
 func newDKIM(c *client) *cobra.Command {
 	var a control.Args
 	add := &cobra.Command{Use: "new", Short: "Make keys that sign the town's letters, and say what to publish in the DNS", Args: noArgs,
-		Long: `Make keys that sign the town's letters (RSA and Ed25519), and say what to publish in
-the DNS. The private keys stay sealed and are never shown. Letters are signed by them once
-the records are published and the selector is set:
+		Long: `Make keys that sign the town's letters, and say what to publish in the DNS
+
+The keys are RSA and Ed25519. The private ones stay sealed and are never shown. Letters
+are signed by them once the records are published and the selector is set:
 
   vaguemestre tenant set --tenant T dkim_domain=DOMAIN dkim_selector=SELECTOR
 

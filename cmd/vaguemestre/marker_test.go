@@ -39,6 +39,8 @@ const (
 	deskMarker    = "zqguichet7313"
 	agentMarker   = "Zqagentmartin7314"
 	motiveMarker  = "Zqmotif7315"
+	refusedMarker = "zqrefuse7316"
+	relayMarker   = "Zqsesame7317"
 )
 
 // The whole way of several mails, filed, refused, left to their owner and malformed,
@@ -64,12 +66,14 @@ func TestSEC29_NothingReadableAtRest(t *testing.T) {
 	p.citizen, p.address = owner.ID, owner.Address
 	file := taxNotice("Zoé "+holderMarker, textMarker)
 	leaveTraces(t, p, file)
-	links := append(leaveLinks(t, p), leaveDispatch(t, p)...)
+	relay := (&relaytest.Relay{StartTLS: true, User: "depot", Password: relayMarker, Answer: quoteRefused}).Start(t)
+	links := append(leaveLinks(t, p), leaveLetters(t, p, relay)...)
+	links = append(links, leaveDispatch(t, p, relay)...)
 
 	token, _, _ := strings.Cut(p.address, "@")
 	plain := sha256.Sum256(file)
 	markers := append(links, token, givenMarker, familyMarker, emailMarker, displayMarker, senderMarker, subjectMarker, noteMarker, fileMarker,
-		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, agentMarker, motiveMarker, string(plain[:]), hex.EncodeToString(plain[:]))
+		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, agentMarker, motiveMarker, refusedMarker, relayMarker, string(plain[:]), hex.EncodeToString(plain[:]))
 	const control = "Ville de d" // a town's name is public: a search that works finds it
 	f := newFinder(append(markers, control)...)
 	controls := map[string]int{}
@@ -151,10 +155,9 @@ func leaveLinks(t *testing.T, p *program) (tokens []string) {
 
 // leaveDispatch sends a document to two services, as a file and as a link, and opens the
 // link. It returns the link's token.
-func leaveDispatch(t *testing.T, p *program) (tokens []string) {
+func leaveDispatch(t *testing.T, p *program, relay *relaytest.Relay) (tokens []string) {
 	t.Helper()
-	relay := (&relaytest.Relay{StartTLS: true}).Start(t)
-	p.sendThrough(relay)
+	p.must("tenant", "set", "--tenant", "demo", "portal=")
 	p.must("service", "add", "--tenant", "demo", "--code", "dossier", "--name", "Dossiers", "--mailbox", "dossier@mairie.test")
 	p.must("service", "add", "--tenant", "demo", "--code", "liens", "--name", "Liens", "--mailbox", "liens@mairie.test", "--links-only")
 	agent := decode[struct{ ID string }](t, p.must("service", "agent", "add", "--json", "--tenant", "demo", "--service", "liens", "--name", agentMarker))[0].ID
@@ -172,6 +175,40 @@ func leaveDispatch(t *testing.T, p *program) (tokens []string) {
 	if out := p.must("dispatch", "open", "--tenant", "demo", "--agent", agent, "--token", tokens[0]); !strings.Contains(out, textMarker) {
 		t.Error("the link's document does not bear the marker")
 	}
+	return tokens
+}
+
+// quoteRefused refuses a mailbox, quoting it.
+func quoteRefused(_ int, command string) string {
+	if strings.Contains(command, refusedMarker) {
+		return "550 5.1.1 <" + refusedMarker + "@markers.test> unknown"
+	}
+	return ""
+}
+
+// leaveLetters has letters sent to the citizen, and one refused by a relay that quotes
+// whom it refuses. It returns the tokens of the links in them.
+func leaveLetters(t *testing.T, p *program, relay *relaytest.Relay) (tokens []string) {
+	t.Helper()
+	p.writes(relay)
+	p.must("citizen", "sender", "add", "--citizen", p.citizen, "--email", refusedMarker+"@markers.test")
+	m := message(keyMarker+"letters", subjectMarker, fileMarker+".pdf", "application/pdf", taxNotice("Zoé "+holderMarker, "letters"))
+	if err := hand(p, p.address, m); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range p.letters(relay, 2) {
+		if !strings.Contains(l.Rcpt, addedMarker) {
+			t.Errorf("a letter goes to %s", l.Rcpt)
+		}
+		if strings.Contains(l.text, "/confirmer/") {
+			tokens = append(tokens, linkIn(t, l, "/confirmer/"))
+		}
+	}
+	if out := p.must("mail", "list", "--tenant", "demo"); len(tokens) != 1 || !strings.Contains(out, "5.1.1") {
+		t.Errorf("%d links, letters %s", len(tokens), out)
+	}
+	p.must("mail", "preview", "--tenant", "demo", "--kind", "result", "--deposit", p.deposits()[0].ID)
+	p.must("vault", "receipts", "--citizen", p.citizen)
 	return tokens
 }
 

@@ -274,7 +274,12 @@ func (p *process) buildScheduler(ctx context.Context) error {
 	return nil
 }
 
-// collect removes orphaned blobs, and what nobody claimed, at start and then every hour.
+// letterCountDays is for how long it is kept how many letters somebody got on a day: the
+// day after counts too, and the days of towns and database are not the same.
+const letterCountDays = 3
+
+// collect removes orphaned blobs, what nobody claimed, and counts of days gone by, at
+// start and then every hour.
 func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -292,6 +297,9 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		}
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
+		}
+		if err := s.ForgetLetterCounts(ctx, p.now().AddDate(0, 0, -letterCountDays)); err != nil && ctx.Err() == nil {
+			p.log.Error("forget letter counts", "cause", core.Cause(err))
 		}
 		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
 			p.log.Error("delete old reports on letters", "cause", core.Cause(err))

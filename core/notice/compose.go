@@ -56,6 +56,9 @@ type Archive interface {
 	Contact(ctx context.Context, tenant core.TenantID, vault core.CitizenID) (Contact, error)
 	// SenderContact reads one sender in force of the citizen's; core.ErrNotFound.
 	SenderContact(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.SenderID) (Contact, error)
+	// Untold names the citizen's deposits of which nothing was told between two times, since
+	// it would have been one letter too many that day; oldest first.
+	Untold(ctx context.Context, tenant core.TenantID, vault core.CitizenID, from, to time.Time) ([]core.DepositID, error)
 	Settings(ctx context.Context, id core.TenantID) (tenant.Settings, int, error)
 	Catalogue(ctx context.Context, id core.TenantID, have int) (content string, version int, err error)
 }
@@ -113,7 +116,11 @@ func (c *Composer) Compose(ctx context.Context, l core.LetterLease) (core.Letter
 	w := &writing{Composer: c, lease: l, settings: settings, letter: letter}
 	switch l.Kind {
 	case core.LetterReceipt, core.LetterResult:
-		err = w.acknowledge(ctx)
+		if day, late := strings.CutPrefix(l.Once, onceDigest); late {
+			err = w.digest(ctx, day)
+		} else {
+			err = w.acknowledge(ctx)
+		}
 	case core.LetterLink:
 		if err = errKind; strings.HasPrefix(l.Once, onceVerify) {
 			err = w.prove(ctx)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type archive struct {
 	told     notice.Told
 	settings tenant.Settings
 	contact  string // "" none
+	untold   int    // how often the deposit is among those of a day of which nothing was told
 	verified bool
 }
 
@@ -36,6 +38,10 @@ func (a archive) Told(_ context.Context, _ core.TenantID, d core.DepositID) (not
 		return notice.Told{}, core.ErrNotFound
 	}
 	return a.told, nil
+}
+
+func (a archive) Untold(context.Context, core.TenantID, core.CitizenID, time.Time, time.Time) ([]core.DepositID, error) {
+	return slices.Repeat([]core.DepositID{a.told.Deposit}, a.untold), nil
 }
 
 func (a archive) Contact(context.Context, core.TenantID, core.CitizenID) (notice.Contact, error) {
@@ -147,6 +153,7 @@ var cases = []struct {
 	{"result_held", told(core.DepositHeld), core.LetterResult, string(owner) + "/held", nil},
 	{"result_failed", told(core.DepositFailed), core.LetterResult, string(owner) + "/failed", nil},
 	{"result_empty", told(core.DepositOpened), core.LetterResult, string(owner), func(s *tenant.Settings) { s.ServiceEmail, s.ServiceHours = "", "" }},
+	{"digest", told(core.DepositOpened, filed("rib", core.DocumentValidated, "", core.StandingCurrent), filed("cni", core.DocumentToConfirm, "2031-05-03", core.StandingCurrent)), core.LetterResult, "digest/2026-11-24", nil},
 	{"verify", told(core.DepositOpened), core.LetterLink, "verify_sender/1", nil},
 	{"verify_code", told(core.DepositOpened), core.LetterLink, "verify_sender/1", func(s *tenant.Settings) { s.Portal = "" }},
 	{"detached", told(core.DepositHeld), core.LetterNotice, "detached/1", nil},
@@ -156,7 +163,7 @@ var cases = []struct {
 func compose(t *testing.T, i int, language string) (core.Letter, *keys) {
 	t.Helper()
 	c := cases[i]
-	a := archive{told: c.told, settings: settings(language), contact: "zoe@example.test"}
+	a := archive{told: c.told, settings: settings(language), contact: "zoe@example.test", untold: 22}
 	if c.set != nil {
 		c.set(&a.settings)
 	}

@@ -24,6 +24,9 @@ type facts struct {
 	Again   bool // it follows a result told before
 	Items   []item
 
+	Deposits []facts // in a letter on several
+	More     int     // of them, left out
+
 	Confirm bool // the citizen has to say yes
 	Choose  bool // or has to say what a file is
 	URL     string
@@ -61,7 +64,7 @@ func (w *writing) head() facts {
 
 func (w *writing) facts(t Told) facts {
 	f, at := w.head(), t.Received.In(w.settings.Location())
-	f.Day, f.When, f.Number = day(core.DateOf(at), w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
+	f.Day, f.When, f.Number = dayOf(at, w.letter.Language), clock(at, w.letter.Language), string(t.Deposit)
 	f.Channel, f.Files = t.Channel, len(t.Pieces)
 	f.Held, f.Failed = t.State == core.DepositHeld, t.State == core.DepositFailed
 	return f
@@ -103,7 +106,7 @@ func (it *item) judge(p ToldPiece, language string) {
 	case core.PieceFiled:
 		it.State = map[core.DocumentState]string{core.DocumentToConfirm: "confirm", core.DocumentToValidate: "checked",
 			core.DocumentValidated: "filed", core.DocumentRejected: "rejected"}[p.Document]
-		it.Answer = answers[p.Reason]
+		it.Answer = cameTo[p.Reason]
 		it.Expired = p.Standing == core.StandingExpired
 		if !p.ValidUntil.IsZero() {
 			it.Until = day(p.ValidUntil, language)
@@ -114,8 +117,8 @@ func (it *item) judge(p ToldPiece, language string) {
 	}
 }
 
-// answers are what a file sent as an answer can come to, by the reason kept with it.
-var answers = map[string]string{"replaced": "replaces", "replaces_on_yes": "proposes", "reply_other_type": "other_type", "reply_ambiguous": "several", "reply_nothing_now": "nothing"}
+// cameTo is what a file sent as an answer can come to, by the reason kept with it.
+var cameTo = map[string]string{"replaced": "replaces", "replaces_on_yes": "proposes", "reply_other_type": "other_type", "reply_ambiguous": "several", "reply_nothing_now": "nothing"}
 
 // put adds a link, or the code that stands for it.
 func (f *facts) put(token, path string, s tenant.Settings, until time.Time, language string) {
@@ -143,6 +146,8 @@ func day(d core.Date, language string) string {
 }
 
 var months = [...]string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"}
+
+func dayOf(t time.Time, language string) string { return day(core.DateOf(t), language) }
 
 // clock is a date with its time, in words.
 func clock(t time.Time, language string) string {

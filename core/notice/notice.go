@@ -22,6 +22,8 @@ const (
 	PerDay         = 5
 	perDayReceipts = 3
 	perDayEmpty    = 1
+
+	perDayDeletions = 3
 )
 
 // Recipients is how a town writes, and to whom it may about one vault.
@@ -57,7 +59,8 @@ func New(store Store, index vault.Index, now func() time.Time) *Notices {
 // where the town has no relay or lacks a mention the law wants. Otherwise:
 //
 //   - the citizen gets a receipt at once and the result when every file is read, or after
-//     the town's wait; one letter where both would go at once;
+//     the town's wait; one letter where both would go at once; and one the next morning on
+//     all the deposits of a day that came after the day's last letter;
 //   - a message that asks for deletion is answered by links to the citizen alone, once a
 //     day for what it names;
 //   - the sender gets a receipt if DMARC passed for the address, it is none of the
@@ -82,7 +85,7 @@ func (n *Notices) Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrd
 	}
 	if hash, ok := n.stranger(a, to); ok {
 		o := n.order(a.Tenant, core.LetterReceipt, a.Vault, string(a.Deposit), onceSender)
-		o.Address, o.Limit = n.count(hash, to.Settings), PerDay
+		o.Address, o.Limit = n.count(answers, hash, to.Settings), PerDay
 		orders = append(orders, o)
 	}
 	return orders, nil
@@ -100,15 +103,15 @@ func onceHeld(v core.CitizenID) string    { return string(v) + "/held" }
 func onceFailed(v core.CitizenID) string  { return string(v) + "/failed" }
 
 func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
-	count := n.count(to.Contact, to.Settings)
+	count := n.count(answers, to.Contact, to.Settings)
 	result := n.order(a.Tenant, core.LetterResult, a.Vault, string(a.Deposit), onceCitizen(a.Vault))
-	result.Address, result.Limit = count, PerDay
+	result.Address, result.Limit, result.Instead = count, PerDay, n.digest(a, to)
 	if a.Held {
 		result.Once = onceHeld(a.Vault)
 		return []core.LetterOrder{result}
 	}
 	if a.Files == 0 {
-		result.Limit = perDayEmpty
+		result.Limit, result.Instead = perDayEmpty, nil
 	}
 	if a.Waiting == 0 {
 		return []core.LetterOrder{result}
@@ -120,14 +123,15 @@ func (n *Notices) toCitizen(a core.Arrival, to Recipients) []core.LetterOrder {
 }
 
 // deletion is the letter with the links that delete what a reply names. It goes to the
-// citizen, whoever wrote the reply.
+// citizen, whoever wrote the reply, and is counted apart: a day of many deposits does not
+// keep a citizen from deleting one, and who found out a reply address sends few letters.
 func (n *Notices) deletion(a core.Arrival, to Recipients) []core.LetterOrder {
 	if to.Contact == nil || !to.Settings.Sends() {
 		return nil
 	}
 	day := n.now().In(to.Settings.Location()).Format(time.DateOnly)
 	o := n.order(a.Tenant, core.LetterLink, a.Vault, string(a.Deletes), onceDelete+"/"+day)
-	o.Address, o.Limit = n.count(to.Contact, to.Settings), PerDay
+	o.Address, o.Limit = n.count(deletions, to.Contact, to.Settings), perDayDeletions
 	return []core.LetterOrder{o}
 }
 
@@ -157,7 +161,7 @@ func (n *Notices) Failed(ctx context.Context, t core.TenantID, deposit core.Depo
 		return nil, err
 	}
 	o := n.order(t, core.LetterResult, owner, string(deposit), onceFailed(owner))
-	o.Address, o.Limit = n.count(to.Contact, to.Settings), PerDay
+	o.Address, o.Limit = n.count(answers, to.Contact, to.Settings), PerDay
 	return []core.LetterOrder{o}, nil
 }
 
@@ -175,14 +179,14 @@ func (n *Notices) Detached(ctx context.Context, t core.TenantID, deposit core.De
 const onceDetached = "detached"
 
 // Prove names the letter with the link that proves an address of a citizen's; none where
-// the town sends nothing. Each call is another letter, counted like all to that address.
+// the town sends nothing. Each call is another letter, of which an address gets five a day.
 func (n *Notices) Prove(ctx context.Context, t core.TenantID, owner core.CitizenID, sender core.SenderID, hash []byte) ([]core.LetterOrder, error) {
 	to, err := n.store.Recipients(ctx, t, "")
 	if err != nil || !to.Settings.Sends() {
 		return nil, err
 	}
 	o := n.order(t, core.LetterLink, owner, string(sender), onceVerify+"/"+string(core.NewID[core.LetterID]()))
-	o.Address, o.Limit = n.count(hash, to.Settings), PerDay
+	o.Address, o.Limit = n.count(links, hash, to.Settings), PerDay
 	return []core.LetterOrder{o}, nil
 }
 
@@ -192,8 +196,19 @@ func (n *Notices) order(t core.TenantID, kind core.LetterKind, owner core.Citize
 	return core.LetterOrder{ID: core.NewID[core.LetterID](), Tenant: t, Kind: kind, Vault: owner, Object: object, Once: once, Due: n.now()}
 }
 
+// What is counted a day and recipient: what a person asked for does not take the place
+// of an answer.
+const (
+	answers   = "letters of a day"
+	links     = "links of a day"
+	deletions = "deletions of a day"
+)
+
 // count is the hash under which a recipient's letters of today are counted.
-func (n *Notices) count(sender []byte, s tenant.Settings) []byte {
-	day := n.now().In(s.Location()).Format(time.DateOnly)
-	return n.index.Sum("letters of a day", sender, []byte(day))
+func (n *Notices) count(what string, sender []byte, s tenant.Settings) []byte {
+	return n.countOn(n.now().In(s.Location()), what, sender)
+}
+
+func (n *Notices) countOn(day time.Time, what string, sender []byte) []byte {
+	return n.index.Sum(what, sender, []byte(day.Format(time.DateOnly)))
 }

@@ -229,7 +229,7 @@ func TestSEC48_WhoIsTold(t *testing.T) {
 // is written to, and the owner of the address five times that day.
 func TestSEC48_ForgedSendersAreVictimsOfNobody(t *testing.T) {
 	t.Parallel()
-	const messages, batch = 10_000, 500
+	const messages, posted = 10_000, 1_000
 	w := newTown(t)
 	notices := w.Notices()
 	kinds := []core.Result{core.ResultFail, core.ResultNone, core.ResultSoftFail, core.ResultTempError, core.ResultPermError, core.ResultNeutral, core.ResultPolicy}
@@ -239,21 +239,23 @@ func TestSEC48_ForgedSendersAreVictimsOfNobody(t *testing.T) {
 		got, err := notices.Arrived(t.Context(), core.Arrival{Tenant: w.ID, Deposit: core.NewID[core.DepositID](), Origin: o, Files: 1, Waiting: 1,
 			Attribution: core.Attribution{Vault: w.zoe.ID, Trust: core.T2}})
 		w.must(err)
-		if orders = append(orders, got...); i%batch == batch-1 {
-			w.must(w.HTTP.PostLetters(t.Context(), w.ID, orders...))
-			orders = nil
+		for _, l := range got {
+			if l.Once != string(w.zoe.ID) || l.Limit == 0 || l.Address == nil {
+				t.Fatalf("message %d: ordered %+v", i, l)
+			}
+		}
+		if i < posted {
+			orders = append(orders, got...)
 		}
 	}
-	if n := w.Text("SELECT count(*) FROM letter"); n != fmt.Sprint(2*messages) {
-		t.Errorf("%s letters were ordered, want a receipt and a result for each of %d", n, messages)
+	w.must(w.HTTP.PostLetters(t.Context(), w.ID, orders...))
+	if n := w.Text("SELECT count(*) FROM letter WHERE once NOT LIKE 'digest/%'"); n != fmt.Sprint(2*posted) {
+		t.Errorf("%s letters were ordered, want a receipt and a result for each of %d", n, posted)
 	}
-	if n := w.Text("SELECT count(*) FROM letter WHERE once = 'sender'"); n != "0" {
-		t.Errorf("%s letters to forged senders", n)
-	}
-	if n := w.Text("SELECT count(*) FROM letter WHERE state = 'waiting'"); n != "5" {
+	if n := w.Text("SELECT count(*) FROM letter WHERE state = 'waiting' AND once NOT LIKE 'digest/%'"); n != "5" {
 		t.Errorf("%s letters go to the owner on one day, want 5", n)
 	}
-	if n := w.Text("SELECT count(*) FROM letter WHERE code = 'daily_cap'"); n != fmt.Sprint(2*messages-5) {
+	if n := w.Text("SELECT count(*) FROM letter WHERE code = 'daily_cap'"); n != fmt.Sprint(2*posted-5) {
 		t.Errorf("%s letters were one too many", n)
 	}
 }
@@ -278,13 +280,56 @@ func TestSEC48_FiveADay(t *testing.T) {
 		return out
 	}
 	today := time.Now()
-	for _, day := range []time.Time{today, today.AddDate(0, 0, 1)} {
-		if got := count(day); got["receipt waiting"] != 2 || got["result waiting"] != 3 || got["receipt cancelled"] != 8 || got["result cancelled"] != 7 {
-			t.Errorf("on %v: %v", day, got)
+	for i, receipts := range []int{2, 1} { // the letter on the rest of the first day is one of the second's
+		now := today.AddDate(0, 0, i)
+		if got := count(now); got["receipt waiting"] != receipts || got["result waiting"] != 3 || got["receipt cancelled"] != 10-receipts || got["result cancelled"] != 7 {
+			t.Errorf("on %v: %v", now, got)
 		}
 	}
-	if n := w.Text("SELECT count(*) FROM letter_count"); n != "2" {
-		t.Errorf("%s counts, want one a day", n)
+	if n := w.Text("SELECT count(*) FROM letter_count"); n != "3" {
+		t.Errorf("%s counts, want one a day and one for the day after", n)
+	}
+	if got := w.Text("SELECT string_agg(once || ' ' || state, ', ' ORDER BY once) FROM letter WHERE once LIKE 'digest/%'"); got !=
+		"digest/"+day(today)+" waiting, digest/"+day(today.AddDate(0, 0, 1))+" waiting" {
+		t.Errorf("letters on the rest of each day: %s", got)
+	}
+}
+
+func day(t time.Time) string {
+	return t.In(settings("fr").Location()).Format(time.DateOnly)
+}
+
+// What came after a day's last letter is told together the next morning, with the links
+// that confirm, and what was taken out of the vault since is not.
+func TestSEC49_TheRestOfADayIsToldTheNextMorning(t *testing.T) {
+	t.Parallel()
+	w := newTown(t)
+	var rest []core.DepositID
+	for i := range 6 {
+		id, next := w.opens(proven(zoesAddress), withFiles(1))
+		w.ends(next[0])
+		if i >= 3 {
+			rest = append(rest, id)
+		}
+	}
+	if got := len(w.mails()); got != 5 {
+		t.Errorf("%d letters that day", got)
+	}
+	due := w.Text("SELECT to_char(next_at AT TIME ZONE 'Europe/Paris', 'YYYY-MM-DD HH24:MI') FROM letter WHERE once LIKE 'digest/%'")
+	if want := day(time.Now().AddDate(0, 0, 1)) + " 07:00"; due != want {
+		t.Errorf("the rest is told at %s, want %s", due, want)
+	}
+	desk := attribution.NewDesk(w.HTTP, w.Keeper, w.Blobs, w.Notices(), w.Index, w.Rung, time.Now, slog.New(slog.DiscardHandler))
+	w.must(desk.Detach(t.Context(), core.Access{Tenant: w.ID, Vault: w.zoe.ID, Actor: "agent", Purpose: "wrong vault"}, rest[0]))
+	w.Exec("UPDATE letter SET next_at = now() WHERE once LIKE 'digest/%'")
+	var told string
+	for _, l := range w.mails() {
+		if l.Kind == core.LetterResult {
+			told += l.Text
+		}
+	}
+	if strings.Contains(told, string(rest[0])) || !strings.Contains(told, string(rest[1])) || !strings.Contains(told, string(rest[2])) || strings.Count(told, "Document 1") != 2 {
+		t.Errorf("told of the rest:\n%s", told)
 	}
 }
 

@@ -2,7 +2,7 @@ package opening
 
 import (
 	"vaguemestre/core"
-	"vaguemestre/core/reply"
+	"vaguemestre/core/remark"
 )
 
 // errAutomatic: a program answered one of our letters. Nothing is made of it, and nothing
@@ -22,7 +22,7 @@ func (r *run) readReply() {
 		return
 	}
 	r.out.Reason = reasonNoFile
-	if reply.AsksDeletion(r.note) {
+	if remark.AsksDeletion(r.note) {
 		r.deletes, r.out.Reason = true, reasonDeletion
 	}
 }

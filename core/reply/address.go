@@ -1,3 +1,5 @@
+// Package reply owns the secret addresses at which a citizen answers our letters: one for
+// each deposit, by which alone an answer is known for what it is (SEC-46).
 package reply
 
 import (

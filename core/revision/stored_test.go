@@ -3,12 +3,14 @@ package revision_test
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"vaguemestre/core"
+	"vaguemestre/core/attribution"
 	"vaguemestre/core/catalogue"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/filing"
@@ -363,10 +365,68 @@ func TestSEC45_ReplyAddresses(t *testing.T) {
 	if _, err := registrar.Rotate(t.Context(), v.who(), towntest.Domain, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Intake.Locate(t.Context(), a); !errors.Is(err, core.ErrNotFound) {
+	located := func() error {
+		_, err := v.Intake.Locate(t.Context(), a)
+		return err
+	}
+	for end := time.Now().Add(3 * time.Second); located() == nil && time.Now().Before(end); { // what was located lately is looked up again in the commit
+		time.Sleep(50 * time.Millisecond)
+	}
+	if err := located(); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("after rotating: %v", err)
 	}
 	if got := address(one, towntest.Domain); got != "" {
 		t.Errorf("a revoked address is given again: %s", got)
 	}
+}
+
+// A filing in the wrong vault is undone version by version: what another deposit brought
+// stays, and the former version is in force again (SEC-17).
+func TestSEC17_UndoingAReplyBringsTheFormerBack(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	desk := attribution.NewDesk(v.HTTP, v.Keeper, v.Blobs, v.Notices(), v.Index, v.Rung, func() time.Time { return v.now }, slog.New(slog.DiscardHandler))
+	first, id, _ := v.send(v.zoe.Owning, core.T3, "avis", "a")
+	second, _, _ := v.send(v.answers(first), core.T3, "avis", "b")
+	third, _, _ := v.send(v.answers(second), core.T3, "avis", "c")
+	v.want("avis to_validate v3 c.pdf")
+	detach := func(d core.DepositID) {
+		t.Helper()
+		if err := desk.Detach(t.Context(), v.who(), d); err != nil {
+			t.Fatal(err)
+		}
+	}
+	detach(second) // a former version goes, the one in force stays
+	v.want("avis to_validate v3 c.pdf")
+	if a, err := v.replies.Address(t.Context(), v.ID, v.zoe.ID, second, towntest.Domain); err != nil || a != "" {
+		t.Errorf("a deposit that was taken away is answered at %q, %v", a, err)
+	}
+	detach(third)
+	v.want("avis to_validate v1 a.pdf")
+	// What came again by another deposit stays with that.
+	again, same, _ := v.send(v.zoe.Owning, core.T3, "avis", "a")
+	if same != id {
+		t.Errorf("the same content is %s, not %s", same, id)
+	}
+	detach(first)
+	v.want("avis to_validate v1 a.pdf")
+	detach(again)
+	v.want("")
+	for _, table := range []string{"document", "document_version", "version_part", "piece"} {
+		if n := v.Text("SELECT count(*) FROM " + table); n != "0" {
+			t.Errorf("%s rows of %s are left", n, table)
+		}
+	}
+	// A deleted document does not come back because a deposit goes.
+	base, gone, _ := v.send(v.zoe.Owning, core.T3, "avis", "d")
+	newer, _, _ := v.send(v.answers(base), core.T3, "avis", "e")
+	if err := v.reviser.Delete(t.Context(), v.who(), gone); err != nil {
+		t.Fatal(err)
+	}
+	detach(newer)
+	v.want("")
+	if err := v.reviser.Undelete(t.Context(), v.who(), gone); err != nil {
+		t.Fatal(err)
+	}
+	v.want("avis to_validate v1 d.pdf")
 }

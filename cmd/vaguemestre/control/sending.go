@@ -31,6 +31,8 @@ type Sending struct {
 	Fault  string        `json:"fault,omitempty"` // of the relay: stable code; "" none
 	Status string        `json:"status,omitempty"`
 	Tried  bool          `json:"tried"` // the relay was asked
+
+	Missing []string `json:"missing,omitempty"` // mentions without which deposits are not acknowledged
 }
 
 // dkimNew makes signing keys under a selector, keeps them as a secret, and says what to
@@ -127,7 +129,7 @@ func (s *Server) sending(ctx context.Context, t core.TenantID) (Sending, error) 
 	if err != nil {
 		return Sending{}, err
 	}
-	out := Sending{Sends: settings.Sends(), Relay: settings.Relay, Signs: settings.DKIMSelector != ""}
+	out := Sending{Sends: settings.Sends(), Relay: settings.Relay, Signs: settings.DKIMSelector != "", Missing: settings.MissingMentions()}
 	if settings.From != "" {
 		out.Domain = tenant.Mail{From: settings.From}.SigningDomain()
 	}

@@ -23,16 +23,24 @@ func (s *Store) PostLetters(ctx context.Context, tenant core.TenantID, orders ..
 	return nil
 }
 
-// postLetters writes orders in the transaction of what causes them.
+// postLetters writes orders in the transaction of what causes them. Orders for one
+// recipient wait for one another at the count of that recipient's day.
 func postLetters(ctx context.Context, tx pgx.Tx, orders []core.LetterOrder, at time.Time) error {
 	for _, o := range orders {
-		tag, err := tx.Exec(ctx, `
-			INSERT INTO letter (tenant_id, id, kind, citizen_id, object_id, once, counted, sealed, next_at, created_at)
-			VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $10, $7, $8, $9)
-			ON CONFLICT (tenant_id, kind, object_id, once) DO NOTHING`,
-			o.Tenant, o.ID, o.Kind, string(o.Vault), o.Object, o.Once, o.Sealed, o.Due, at, o.Address)
-		if err == nil && tag.RowsAffected() > 0 && o.Address != nil {
-			err = countLetter(ctx, tx, o, at)
+		var written, counted int
+		err := tx.QueryRow(ctx, `
+			WITH written AS (
+			  INSERT INTO letter (tenant_id, id, kind, citizen_id, object_id, once, counted, sealed, next_at, created_at)
+			  VALUES ($1, $2, $3, nullif($4,'')::uuid, $5, $6, $7, $8, $9, $10)
+			  ON CONFLICT (tenant_id, kind, object_id, once) DO NOTHING RETURNING tenant_id, counted),
+			counted AS (
+			  INSERT INTO letter_count (tenant_id, keyed_hash, n, day) SELECT tenant_id, counted, 1, $12::date FROM written WHERE counted IS NOT NULL AND $11 > 0
+			  ON CONFLICT (tenant_id, keyed_hash) DO UPDATE SET n = letter_count.n + 1 WHERE letter_count.n < $11 RETURNING 1)
+			SELECT (SELECT count(*) FROM written), (SELECT count(*) FROM counted)`,
+			o.Tenant, o.ID, o.Kind, string(o.Vault), o.Object, o.Once, o.Address, o.Sealed, o.Due, at, o.Limit, at.UTC().Format(time.DateOnly)).
+			Scan(&written, &counted)
+		if err == nil && written > 0 && o.Address != nil && counted == 0 {
+			err = oneTooMany(ctx, tx, o, at)
 		}
 		if err != nil {
 			return fmt.Errorf("order %s: %w", o.Kind, err)
@@ -41,18 +49,26 @@ func postLetters(ctx context.Context, tx pgx.Tx, orders []core.LetterOrder, at t
 	return nil
 }
 
-// countLetter counts a letter just ordered against its recipient's day, and cancels it
-// when it is one too many. Orders for one recipient wait for one another at the count.
-func countLetter(ctx context.Context, tx pgx.Tx, o core.LetterOrder, at time.Time) error {
-	tag, err := tx.Exec(ctx, `
-		INSERT INTO letter_count (tenant_id, keyed_hash, n, day) SELECT $1, $2, 1, $4 WHERE $3 > 0
-		ON CONFLICT (tenant_id, keyed_hash) DO UPDATE SET n = letter_count.n + 1 WHERE letter_count.n < $3`,
-		o.Tenant, o.Address, o.Limit, at.UTC().Format(time.DateOnly))
-	if err != nil || tag.RowsAffected() > 0 {
+// ForgetLetterCounts forgets how many letters went to whom on the days before a time, in
+// every town.
+func (s *Store) ForgetLetterCounts(ctx context.Context, before time.Time) error {
+	err := s.eachTenant(ctx, func(tenant core.TenantID, tx pgx.Tx) (bool, error) {
+		_, err := tx.Exec(ctx, `DELETE FROM letter_count WHERE tenant_id = $1 AND day < $2::date`, tenant, before.UTC().Format(time.DateOnly))
+		return false, err
+	})
+	if err != nil && !errors.Is(err, core.ErrNotFound) {
+		return fmt.Errorf("forget letter counts: %w", err)
+	}
+	return nil
+}
+
+// oneTooMany cancels a letter just ordered, and orders what takes its place.
+func oneTooMany(ctx context.Context, tx pgx.Tx, o core.LetterOrder, at time.Time) error {
+	_, err := tx.Exec(ctx, `UPDATE letter SET state = 'cancelled', code = 'daily_cap', settled_at = $3 WHERE tenant_id = $1 AND id = $2`, o.Tenant, o.ID, at)
+	if err != nil || o.Instead == nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, `UPDATE letter SET state = 'cancelled', code = 'daily_cap', settled_at = $3 WHERE tenant_id = $1 AND id = $2`, o.Tenant, o.ID, at)
-	return err
+	return postLetters(ctx, tx, []core.LetterOrder{*o.Instead}, at)
 }
 
 // ClaimLetters counts an attempt at up to n letters that are due and leases them for ttl,

@@ -274,3 +274,24 @@ func TestTheMailerIsWoken(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 }
+
+// Counts of days gone by go, of every town; today's stay.
+func TestLetterCountsAreForgotten(t *testing.T) {
+	t.Parallel()
+	d := pgtest.New(t)
+	scheduler := d.Store(postgres.RoleScheduler)
+	for _, code := range []string{"a", "b"} {
+		w := newTown(t, d, code)
+		w.must(w.worker.PostLetters(t.Context(), w.tenant, w.letter("1")))
+		old := w.letter("2")
+		old.Address = sum("zoe last week")
+		w.must(w.worker.PostLetters(t.Context(), w.tenant, old))
+	}
+	d.Exec("UPDATE letter_count SET day = day - 7 WHERE keyed_hash = '\\x" + fmt.Sprintf("%x", sum("zoe last week")) + "'")
+	if err := scheduler.ForgetLetterCounts(t.Context(), time.Now().AddDate(0, 0, -3)); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Text("SELECT count(*) FROM letter_count"); n != "2" {
+		t.Errorf("%s counts are left, want one a town", n)
+	}
+}

@@ -194,3 +194,23 @@ func (s *Store) Receipts(ctx context.Context, who core.Access) (out []ReceiptRow
 	}
 	return out, nil
 }
+
+// Untold names the citizen's deposits whose result was one letter too many between two
+// times; oldest first.
+func (s *Store) Untold(ctx context.Context, t core.TenantID, vault core.CitizenID, from, to time.Time) (ids []core.DepositID, err error) {
+	err = s.tx(ctx, t, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `
+			SELECT object_id FROM letter
+			WHERE tenant_id = $1 AND citizen_id = $2 AND kind = 'result' AND state = 'cancelled' AND code = 'daily_cap' AND created_at >= $3 AND created_at < $4
+			ORDER BY created_at, id`, t, vault, from, to)
+		if err != nil {
+			return err
+		}
+		ids, err = pgx.CollectRows(rows, pgx.RowTo[core.DepositID])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("deposits untold: %w", err)
+	}
+	return ids, nil
+}

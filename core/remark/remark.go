@@ -1,6 +1,7 @@
-// Package reply owns what a citizen can do by answering our mail: the secret address that
-// an answer goes to, and the one command that is read out of its words.
-package reply
+// Package remark reads what the writer of a reply says in their own words, and the one
+// command among it. It is pure, and never certain: what it finds causes a letter to whom
+// it concerns, and nothing more.
+package remark
 
 import (
 	"strings"

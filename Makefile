@@ -85,7 +85,7 @@ bench: go ## accepted mails a second, time to filed, memory; docs/performance.md
 	@.ci/install test
 	go test -run '^$$' -bench 'Disk|Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre
 
-bench-outbox: go ## letters a second to a relay, and with the mailer killed 20 times; LETTERS=10000
+bench-outbox: go ## letters a second; with the mailer killed 20 times; accepting beside a relay in trouble; LETTERS=10000
 	@.ci/install test
 	go test -run '^$$' -bench Outbox -benchtime 1x -timeout 60m ./cmd/vaguemestre -args -letters $(LETTERS)
 

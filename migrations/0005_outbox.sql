@@ -77,7 +77,7 @@ GRANT SELECT, INSERT, UPDATE (n) ON letter_count TO vaguemestre_worker, vaguemes
 -- Who sends them. To compose, the mailer reads what a letter speaks of, and makes links.
 GRANT SELECT, UPDATE (state, code, status, attempts, lease_token, lease_until, next_at, first_at, settled_at) ON letter TO vaguemestre_mailer;
 GRANT SELECT ON tenant, tenant_settings, catalogue TO vaguemestre_mailer;
-GRANT SELECT (tenant_id, id, citizen_id, channel, trust, trust_reason, received_at, state, reason, sentence, origin) ON deposit TO vaguemestre_mailer;
+GRANT SELECT (tenant_id, id, citizen_id, channel, trust, trust_reason, received_at, state, reason, sentence, envelope, origin) ON deposit TO vaguemestre_mailer;
 GRANT SELECT ON deposit_body, piece, document, document_version, version_part, sender TO vaguemestre_mailer;
 GRANT SELECT, INSERT ON link TO vaguemestre_mailer;
 

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
-	"strconv"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -67,19 +67,18 @@ func (l *line) refused(err error) error {
 
 func withToken(s mailbox.Settings, token string) sasl.Client {
 	if s.Auth == mailbox.AuthXOAuth2 {
-		return &xoauth2{s.User, token}
+		return bearer{"XOAUTH2", "user=" + s.User + "\x01auth=Bearer " + token + "\x01\x01", ""}
 	}
 	host, port, _ := net.SplitHostPort(s.Server) // valid settings have both
-	n, _ := strconv.Atoi(port)
-	return sasl.NewOAuthBearerClient(&sasl.OAuthBearerOptions{Username: s.User, Token: token, Host: host, Port: n})
+	user := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(s.User)
+	return bearer{"OAUTHBEARER", "n,a=" + user + ",\x01host=" + host + "\x01port=" + port + "\x01auth=Bearer " + token + "\x01\x01", "\x01"}
 }
 
-// xoauth2 is the mechanism of Google and Microsoft that came before OAUTHBEARER.
-type xoauth2 struct{ user, token string }
+// bearer signs in with a token: by OAUTHBEARER (RFC 7628), or the mechanism of Google and
+// Microsoft that came before.
+type bearer struct{ mechanism, response, dismissal string }
 
-func (x *xoauth2) Start() (string, []byte, error) {
-	return "XOAUTH2", []byte("user=" + x.user + "\x01auth=Bearer " + x.token + "\x01\x01"), nil
-}
+func (b bearer) Start() (string, []byte, error) { return b.mechanism, []byte(b.response), nil }
 
-// Next answers the challenge that says why it was refused; the refusal follows.
-func (x *xoauth2) Next([]byte) ([]byte, error) { return []byte{}, nil }
+// Next answers the challenge that says why the token was refused; the refusal follows.
+func (b bearer) Next([]byte) ([]byte, error) { return []byte(b.dismissal), nil }

@@ -3,6 +3,7 @@ package imappoll
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -42,6 +43,9 @@ func (s *session) conclude(verdicts []verdict) error {
 	late := 0
 	for _, v := range verdicts {
 		s.cfg.Seen(SeenMessage, string(v.handling))
+		if v.handling == mailbox.Taken {
+			s.took.Store(true)
+		}
 		if v.handling == mailbox.Failed {
 			if v.code == mailbox.CodeLater {
 				late++
@@ -61,10 +65,14 @@ func (s *session) conclude(verdicts []verdict) error {
 		list, _ := set.Nums()
 		for _, uid := range list {
 			if moved {
-				s.forget(uid)
 				continue
 			}
 			stay = append(stay, mailbox.Remembered{UID: uint32(uid), Handling: handling, Code: codes[uid], Next: s.cfg.Now()})
+		}
+		if moved {
+			if err := s.forget(list); err != nil {
+				return err
+			}
 		}
 	}
 	err := s.remember(stay)
@@ -78,12 +86,39 @@ func (s *session) conclude(verdicts []verdict) error {
 // is fetched for a while.
 const lateAtMost = 3
 
-// forget notes that a message was moved.
-func (s *session) forget(uid imap.UID) {
+// forget notes that messages were moved: what was remembered of them is of no use.
+func (s *session) forget(uids []imap.UID) error {
+	var rows []uint32
+	s.writes.Lock()
+	for _, uid := range uids {
+		if s.mem.rows.Contains(uid) {
+			rows = append(rows, uint32(uid))
+		}
+		delete(s.mem.failed, uid)
+		s.mem.moved.AddNum(uid)
+	}
+	s.writes.Unlock()
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := s.store.ForgetMessages(s.work, s.lease, s.box.Settings.Folder, s.validity, rows); err != nil {
+		return s.ours(err)
+	}
 	s.writes.Lock()
 	defer s.writes.Unlock()
-	delete(s.mem.failed, uid)
-	s.mem.moved.AddNum(uid)
+	s.mem.rows = without(s.mem.rows, rows)
+	return nil
+}
+
+// without is a set less some of its members.
+func without(set imap.UIDSet, less []uint32) (out imap.UIDSet) {
+	all, _ := set.Nums()
+	for _, uid := range all {
+		if !slices.Contains(less, uint32(uid)) {
+			out.AddNum(uid)
+		}
+	}
+	return out
 }
 
 // again is the message to be tried once more: at once after a first failure, then later

@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
 
+	"vaguemestre/core"
 	"vaguemestre/core/mailbox"
 )
 
@@ -134,32 +135,30 @@ func startTLS(ctx context.Context, conn net.Conn) error {
 	return nil
 }
 
-// fault1 names why a conversation ended: for what this end of the line saw, or err.
+// ending names why a conversation ended: for what this end of the line saw, or err.
 func (l *line) ending(err error) error {
 	var already *fault
 	if errors.As(err, &already) {
 		return err
 	}
-	why := l.why()
-	var refused *imap.Error
+	why, ended := l.why()
+	var no *imap.Error
+	var timeout net.Error
 	switch {
 	case errors.Is(why, context.DeadlineExceeded):
-		return &fault{mailbox.FaultSlow, why}
-	case errors.Is(why, context.Canceled):
-		return why
+		return &fault{mailbox.FaultSlow, errTimeout}
+	case errors.Is(why, errCut), errors.Is(why, context.Canceled), errors.Is(why, core.ErrStale):
+		return &fault{mailbox.FaultCut, why}
 	case why != nil:
 		return &fault{mailbox.FaultProtocol, why}
-	case errors.As(err, &refused):
-		return &fault{mailbox.FaultProtocol, errors.New(string(refused.Type) + " " + string(refused.Code))} // its text is the server's: not for a log
-	case strings.Contains(err.Error(), "i/o timeout"): // the library keeps no error's type
+	case errors.As(err, &no): // its text is the server's: not for a log
+		return faulty(mailbox.FaultProtocol, "%s %s", no.Type, no.Code)
+	case errors.As(ended, &timeout) && timeout.Timeout():
 		return &fault{mailbox.FaultSlow, errTimeout}
-	case strings.Contains(err.Error(), "imapwire: expected"), strings.Contains(err.Error(), "panic"), strings.Contains(err.Error(), "unsupported"), strings.Contains(err.Error(), "in response"):
-		if strings.Contains(err.Error(), "EOF") || strings.Contains(err.Error(), "reset by peer") || strings.Contains(err.Error(), "closed network") {
-			return &fault{mailbox.FaultCut, errCut}
-		}
-		return &fault{mailbox.FaultProtocol, errNonsense}
+	case ended != nil:
+		return &fault{mailbox.FaultCut, errCut}
 	}
-	return &fault{mailbox.FaultCut, errCut}
+	return &fault{mailbox.FaultProtocol, errNonsense}
 }
 
 var (

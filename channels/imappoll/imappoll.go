@@ -207,9 +207,13 @@ func (c *Channel) tend(ctx context.Context, p *poller) {
 		log.Warn("mailbox passed to another poller")
 	case err != nil && ctx.Err() == nil:
 		c.cfg.Seen(SeenSession, code)
-		rest := c.rest(code, lease.Attempts)
+		attempts := lease.Attempts
+		if s.took.Load() {
+			attempts = 0 // it goes on, if in pieces
+		}
+		rest := c.rest(code, attempts)
 		log.Warn("mailbox is left for a while", "fault", code, "rest", rest.Round(time.Second))
-		if err := c.store.SettleMailbox(end, lease, mailbox.Progress{Waiting: s.waiting, Fault: code, RetryIn: rest}); err != nil {
+		if err := c.store.SettleMailbox(end, lease, mailbox.Progress{Waiting: s.waiting, Fault: code, Attempts: attempts + 1, RetryIn: rest}); err != nil {
 			log.Error("fault of mailbox not noted", "cause", core.Cause(err))
 		}
 	default:

@@ -22,6 +22,7 @@ type line struct {
 
 	mu    sync.Mutex
 	fault error // why the line was closed by us
+	ended error // what the connection said when it ended by itself
 
 	// of the reading goroutine alone
 	inLine   int    // bytes of the response read so far, literals left out
@@ -78,6 +79,11 @@ func (l *line) Read(p []byte) (int, error) {
 		l.greeting = nil
 	}
 	n, err := l.Conn.Read(p)
+	if err != nil {
+		l.mu.Lock()
+		l.ended = err
+		l.mu.Unlock()
+	}
 	if fault := l.watch(p[:n]); fault != nil {
 		l.close(fault)
 		return 0, fault
@@ -95,11 +101,12 @@ func (l *line) close(fault error) {
 	l.Conn.Close()
 }
 
-// why is the reason for which the line was closed by us; nil when it was not.
-func (l *line) why() error {
+// why is the reason for which the line was closed by us, and how the connection ended
+// without us; nil when it did not.
+func (l *line) why() (fault, ended error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.fault
+	return l.fault, l.ended
 }
 
 // watch follows the bytes of responses: lines, and the literals they announce.

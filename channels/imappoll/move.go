@@ -140,8 +140,8 @@ func (s *session) moveLeft() error {
 		}
 		if moved {
 			uids, _ := set.Nums()
-			for _, uid := range uids {
-				s.forget(uid)
+			if err := s.forget(uids); err != nil {
+				return err
 			}
 			s.mem.unmoved[handling] = imap.UIDSet{}
 			if err := s.leftBehind(uids); err != nil {

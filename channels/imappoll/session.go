@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -33,9 +34,11 @@ type session struct {
 	validity uint32
 	mem      *memory
 	waiting  int
+	busy     bool  // the latest poll was the first, or found something
 	lacking  error // why messages could not be moved, in this poll
 	gone     bool  // what is moved is seen to be gone from the folder
 
+	took   atomic.Bool // something was taken in
 	known  lookups
 	writes sync.Mutex // of mem, by the mover and the reader
 }
@@ -185,6 +188,7 @@ func (s *session) poll(ctx context.Context) error {
 		if len(fresh) == 0 {
 			break
 		}
+		s.busy = true
 		if err := s.take(ctx, fresh); err != nil {
 			return err
 		}
@@ -208,7 +212,7 @@ func (s *session) recall(validity uint32) error {
 	if err != nil {
 		return s.ours(err)
 	}
-	s.mem, s.validity, s.gone = mem, validity, false
+	s.mem, s.validity, s.gone, s.busy = mem, validity, false, true
 	return nil
 }
 

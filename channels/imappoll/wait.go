@@ -7,6 +7,9 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
+// secondLook is when it is looked again after a poll in which there was something new.
+const secondLook = 2 * time.Second
+
 // wait waits until there may be something to do: the server says so, somebody asks, a
 // message is to be tried again, or some time has passed. While the server listens, no
 // command of ours is under way; it is spoken to often enough that nobody on the way takes
@@ -16,6 +19,10 @@ func (s *session) wait(ctx context.Context) error {
 	idles := s.client.Caps().Has(imap.CapIdle)
 	if idles {
 		pause = s.cfg.Idle
+		if s.busy { // what came in between the last look and IDLE, servers need not tell
+			pause = min(pause, secondLook)
+		}
+		s.busy = false
 	}
 	for _, r := range s.mem.failed {
 		pause = min(pause, max(r.Next.Sub(s.cfg.Now()), time.Second))

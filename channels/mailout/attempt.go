@@ -169,9 +169,8 @@ func (e *composeError) Unwrap() error { return e.err }
 // written is the message in the pieces that are sent: signatures, then the rest. It is
 // held whole, since what is signed begins with the signature of what follows.
 func written(ctx context.Context, message *typeset.Message, sender Sender, date time.Time) ([][]byte, error) {
-	var b bytes.Buffer
-	b.Grow(int(message.Size()))
-	if err := message.Write(ctx, &b); err != nil {
+	b := bytes.NewBuffer(make([]byte, 0, message.Size()))
+	if err := message.Write(ctx, b); err != nil {
 		return nil, err
 	}
 	if int64(b.Len()) != message.Size() {

@@ -1,4 +1,7 @@
 package mailout
 
-// Outcome is tested as the pure function it is.
-var Outcome = outcome
+// Tested as the functions they are.
+var (
+	Outcome = outcome
+	Written = written
+)

@@ -64,7 +64,7 @@ type Config struct {
 	Attempt     time.Duration // for all of one attempt; 30 minutes when zero
 	Poll        time.Duration // how often is asked for letters that nobody announced; 5 s when zero
 	Settings    time.Duration // a town's settings are taken as they were for; 2 s when zero
-	Stop        time.Duration // what has begun may take that long once Run's context ended; 20 s when zero
+	Stop        time.Duration // what has begun may take that long once Run's context ended; 12 s when zero
 
 	Sessions   int           // with one relay at a time; 3 when zero, which is what Exchange Online allows
 	PerSession int           // messages; 100 when zero
@@ -86,7 +86,7 @@ func (c Config) withDefaults() Config {
 	defaultTo(&c.Attempt, 30*time.Minute)
 	defaultTo(&c.Poll, 5*time.Second)
 	defaultTo(&c.Settings, 2*time.Second)
-	defaultTo(&c.Stop, 20*time.Second)
+	defaultTo(&c.Stop, 12*time.Second)
 	defaultTo(&c.Sessions, 3)
 	defaultTo(&c.PerSession, 100)
 	defaultTo(&c.Idle, 20*time.Second)

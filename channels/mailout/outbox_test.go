@@ -35,14 +35,18 @@ type row struct {
 	settled int
 }
 
-func (o *outbox) post(tenant core.TenantID, n int) (ids []core.LetterID) {
+func (o *outbox) post(tenant core.TenantID, n int, kinds ...core.LetterKind) (ids []core.LetterID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	kind := core.LetterReceipt
+	if len(kinds) > 0 {
+		kind = kinds[0]
+	}
 	for range n {
 		id := core.NewID[core.LetterID]()
 		ids = append(ids, id)
 		o.rows = append(o.rows, &row{
-			lease:   core.LetterLease{LetterOrder: core.LetterOrder{ID: id, Tenant: tenant, Kind: core.LetterReceipt}},
+			lease:   core.LetterLease{LetterOrder: core.LetterOrder{ID: id, Tenant: tenant, Kind: kind}},
 			outcome: core.LetterOutcome{State: core.LetterWaiting},
 		})
 	}

@@ -30,7 +30,7 @@ func outcome(err error, l core.LetterLease, now time.Time, rest time.Duration) c
 		switch {
 		case fault.Final:
 			return core.LetterOutcome{State: core.LetterRefused, Code: o.Code, Status: o.Status}
-		case fault.Relay:
+		case fault.Relay && !fault.Begun:
 			o.RetryIn = max(rest, time.Second) // when the relay is tried again, so is the letter
 		}
 	}

@@ -124,12 +124,14 @@ func (r *relay) pick(to submission.Relay) (kept, bool) {
 func (m *Mailer) keep(r *relay, to submission.Relay, k kept) {
 	k.since = m.cfg.Now()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if k.sent >= m.cfg.PerSession || !reflect.DeepEqual(r.to, to) {
-		go k.conn.Close()
-		return
+	spent := k.sent >= m.cfg.PerSession || !reflect.DeepEqual(r.to, to)
+	if !spent {
+		r.idle = append(r.idle, k)
 	}
-	r.idle = append(r.idle, k)
+	r.mu.Unlock()
+	if spent { // before another is opened in its place
+		k.conn.Close()
+	}
 }
 
 func (r *relay) closeAll() {
@@ -159,7 +161,17 @@ func (m *Mailer) closeIdle(ctx context.Context) {
 	}
 }
 
-func (m *Mailer) closeAll() { m.eachRelay((*relay).closeAll) }
+// closeAll ends all sessions, side by side.
+func (m *Mailer) closeAll() {
+	var all sync.WaitGroup
+	m.eachRelay(func(r *relay) {
+		for _, k := range r.idle {
+			all.Go(k.conn.Close)
+		}
+		r.idle = nil
+	})
+	all.Wait()
+}
 
 func (m *Mailer) eachRelay(f func(*relay)) {
 	m.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -34,18 +36,21 @@ type mailing struct {
 	ordered map[core.LetterID]bool
 }
 
-// startMailing founds a town whose citizen has a verified address and sent one mail. The
-// relay puts off one message in every refuse, for a reason of the message's.
-func startMailing(t testing.TB, refuse int64) *mailing {
-	t.Helper()
+// oneInTwenty messages are put off, for a reason of the message's.
+func oneInTwenty() func(int, string) string {
 	var n atomic.Int64
-	relay := &relaytest.Relay{Offers: []string{"PIPELINING", "SIZE 20000000", "8BITMIME", "DSN"}, Answer: func(_ int, command string) string {
-		if command == "." && refuse > 0 && n.Add(1)%refuse == 0 {
+	return func(_ int, command string) string {
+		if command == "." && n.Add(1)%20 == 0 {
 			return "451 4.2.0 not now"
 		}
 		return ""
-	}}
-	relay.Start(t)
+	}
+}
+
+// startMailing founds a town whose citizen has a verified address and sent one mail.
+func startMailing(t testing.TB, answer func(session int, command string) string) *mailing {
+	t.Helper()
+	relay := (&relaytest.Relay{Offers: []string{"PIPELINING", "SIZE 20000000", "8BITMIME", "DSN"}, Answer: answer}).Start(t)
 	base := start(t, newHome(t), nil, "--roles", "smtp,http,worker,scheduler,keeper")
 	m := &mailing{base: base, relay: relay, vault: core.CitizenID(base.citizen), ordered: map[core.LetterID]bool{}}
 	url := "postgres:///vaguemestre?host=" + filepath.Join(base.home, "postgres", "run") + "&user=vaguemestre"
@@ -187,7 +192,7 @@ func (m *mailing) killed(t testing.TB, n, kills int, pause time.Duration, hurrie
 // arrives, and one that arrives twice is the same letter, byte for byte.
 func TestREL12_MailerKilled(t *testing.T) {
 	t.Parallel()
-	m := startMailing(t, 20)
+	m := startMailing(t, oneInTwenty())
 	took, duplicates := m.killed(t, 400, 4, 400*time.Millisecond, true)
 	t.Logf("400 letters, 4 kills: %v, %d came twice", took.Round(time.Millisecond), duplicates)
 }
@@ -197,7 +202,7 @@ func TestREL12_MailerKilled(t *testing.T) {
 // killed twenty times.
 func BenchmarkOutbox(b *testing.B) {
 	b.Run("steady", func(b *testing.B) {
-		m := startMailing(b, 0)
+		m := startMailing(b, nil)
 		for b.Loop() {
 			took, duplicates := m.killed(b, *letters, 0, 0, false)
 			b.ReportMetric(float64(*letters)/took.Seconds(), "letters/s")
@@ -206,7 +211,7 @@ func BenchmarkOutbox(b *testing.B) {
 		}
 	})
 	b.Run("killed", func(b *testing.B) {
-		m := startMailing(b, 20)
+		m := startMailing(b, oneInTwenty())
 		for b.Loop() {
 			took, duplicates := m.killed(b, *letters, 20, 2*time.Second, false)
 			b.ReportMetric(float64(*letters)/took.Seconds(), "letters/s")
@@ -214,4 +219,64 @@ func BenchmarkOutbox(b *testing.B) {
 			b.ReportMetric(0, "ns/op")
 		}
 	})
+}
+
+// BenchmarkOutboxTroubled: how long accepting a mail takes while the mailer has two
+// thousand letters for a relay that never answers, puts every one off, or takes each and
+// hangs up, beside how long it takes in quiet (FLT-15: 95 in 100 within 1.2 times).
+func BenchmarkOutboxTroubled(b *testing.B) {
+	for name, answer := range map[string]func(int, string) string{
+		"tarpit": func(_ int, command string) string {
+			if strings.HasPrefix(command, "MAIL") {
+				return relaytest.Silent
+			}
+			return ""
+		},
+		"storm": func(_ int, command string) string {
+			if strings.HasPrefix(command, "RCPT") {
+				return "450 4.2.0 not now"
+			}
+			return ""
+		},
+		"drop": func(_ int, command string) string {
+			if command == "." {
+				return relaytest.HangUp
+			}
+			return ""
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			m := startMailing(b, answer)
+			for b.Loop() {
+				m.accepting(b) // warm
+				quiet := m.accepting(b)
+				m.post(b, 2000)
+				mailer := start(b, newHome(b), m.env, "--roles", "mailer,keeper")
+				beside := m.accepting(b)
+				mailer.stop()
+				b.ReportMetric(quiet.Seconds()*1000, "ms-p95-quiet")
+				b.ReportMetric(beside.Seconds()*1000, "ms-p95-beside")
+				b.ReportMetric(0, "ns/op")
+			}
+			if got := m.states(b); got[core.LetterWaiting] != 2000 {
+				b.Errorf("letters are %v", got)
+			}
+		})
+	}
+}
+
+// accepting sends mails for five seconds, one after another, and gives
+// the time that 95 in 100 took no longer than.
+func (m *mailing) accepting(t testing.TB) time.Duration {
+	t.Helper()
+	var took []time.Duration
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
+		began := time.Now()
+		if err := m.base.send(m.base.address, message(fmt.Sprint(began.UnixNano()), "Bonjour", "x.txt", "text/plain", []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	return took[len(took)*95/100]
 }

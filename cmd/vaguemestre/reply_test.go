@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/mail"
 	"net/smtp"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -181,7 +182,7 @@ func TestNIM2_AddModifyAndDeleteByMail(t *testing.T) {
 
 	// Not replaced, by who does not (SEC-54): proposed, until the citizen says yes.
 	w.post("mallory@example.net", result.replyTo, w.answer(result, "Le voici.", c))
-	rows = w.holds("to_validate "+mark(b), "to_confirm "+mark(c))
+	w.holds("to_validate "+mark(b), "to_confirm "+mark(c))
 	spoofed := w.letter("Accusé de réception")
 	if !strings.Contains(spoofed.flat(), "Si vous confirmez, il remplacera") {
 		t.Errorf("the result of a spoofed reply says\n%s", spoofed.text)
@@ -253,16 +254,10 @@ func TestREL12_BouncesAreTakenInAndShown(t *testing.T) {
 	w.arrived(mails)
 
 	vacation := "From: camille@example.test\r\nTo: <" + asked.from + ">\r\nSubject: Absence du bureau\r\nAuto-Submitted: auto-replied\r\n\r\nSUPPRIMER\r\n"
-	report := func(status, words string) string {
-		return "From: MAILER-DAEMON@mx.example.test\r\nTo: <" + asked.from + ">\r\nSubject: Undelivered Mail\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n" +
-			"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n" + words + "\r\n" +
-			"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.test\r\n\r\nFinal-Recipient: rfc822; camille@example.test\r\nAction: failed\r\nStatus: " + status + "\r\n" +
-			"--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n--b--\r\n"
-	}
 	before := len(w.relay.Messages())
 	w.post("camille@example.test", asked.from, []byte(vacation))
-	w.post("", asked.from, []byte(report("5.2.2", "Boîte pleine")))
-	w.post("", asked.from, []byte(report("5.1.1", "A report on the report above")))
+	w.post("", asked.from, []byte(deliveryReport("5.2.2", "smtp; 552 full")))
+	w.post("", asked.from, []byte(deliveryReport("5.1.1", "smtp; 550 a report on the report above")))
 	w.mails = mails
 	type line struct{ Kind, State, Status, Sentence string }
 	var letters []line
@@ -292,4 +287,68 @@ func TestREL12_BouncesAreTakenInAndShown(t *testing.T) {
 		t.Errorf("%d letters to a contact that bounced", n-before)
 	}
 	w.must("check", "--json")
+}
+
+// reporting are the settings and services of a relay that delivers by transports, and
+// reports what it cannot deliver.
+const (
+	reportingSettings = `
+mydestination =
+smtpd_client_restrictions =
+default_transport = error:5.4.4 nowhere
+transport_maps = inline:{ { example.test = smtp:[%s }, { depot.demo.test = smtp:[%s } }
+smtp_tls_security_level = none
+`
+	reportingServices = "smtp unix - - n - - smtp\n"
+)
+
+// A real relay's own report finds its letter, and only that; who is not root, and cannot
+// start one, writes its report.
+func TestREL12_ARelaysReportFindsItsLetter(t *testing.T) {
+	t.Parallel()
+	w := startWriting(t)
+	paper := taxNotice("Camille DEMO", "a")
+	w.post("camille@example.test", w.address, w.signer.sign(t, message("first", "Mon avis", "a.pdf", "application/pdf", paper)))
+	w.holds("to_validate " + mark(paper))
+	result := w.letter("Accusé de réception")
+	root := os.Geteuid() == 0
+	if root {
+		theirs := (&relaytest.Relay{Answer: func(_ int, command string) string {
+			if strings.HasPrefix(command, "RCPT") {
+				return "550 5.2.2 mailbox full"
+			}
+			return ""
+		}}).Start(t)
+		literal := func(addr string) string { return strings.Replace(addr, ":", "]:", 1) }
+		relay := startPostfix(t, "", fmt.Sprintf(reportingSettings, literal(theirs.Addr), literal(w.smtp)), reportingServices)
+		w.must("tenant", "set", "--tenant", "demo", "relay="+relay.addr)
+	}
+	w.post("mallory@example.net", result.replyTo, w.answer(result, "SUPPRIMER", nil))
+	mails := w.mails
+	if !root {
+		w.post("", w.letter("suppression").from, []byte(deliveryReport("5.2.2", "smtp; 550 5.2.2 mailbox full")))
+	}
+	type line struct{ Kind, State, Status, Sentence string }
+	var bounced []line
+	w.wait(30*time.Second, "letter that came back", func() bool {
+		bounced = nil
+		for _, l := range decode[line](t, w.must("mail", "list", "--json", "--tenant", "demo")) {
+			if l.State == "bounced" {
+				bounced = append(bounced, l)
+			}
+		}
+		return len(bounced) > 0
+	})
+	if len(bounced) != 1 || bounced[0] != (line{"link", "bounced", "5.2.2", "boîte pleine"}) {
+		t.Errorf("shown as %+v", bounced)
+	}
+	w.arrived(mails)
+}
+
+// deliveryReport is a mail system's report on one letter that failed.
+func deliveryReport(status, diagnostic string) string {
+	return "From: MAILER-DAEMON@mx.example.test\r\nTo: <return@path.test>\r\nSubject: Undelivered Mail Returned to Sender\r\nAuto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n" +
+		"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nThis is the mail system.\r\n" +
+		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.test\r\n\r\nFinal-Recipient: rfc822; camille@example.test\r\nAction: failed\r\nStatus: " + status +
+		"\r\nDiagnostic-Code: " + diagnostic + "\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n--b--\r\n"
 }

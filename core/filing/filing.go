@@ -84,8 +84,15 @@ func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta c
 	if doc.Meta, err = f.keys.Box(ctx, p.Tenant, p.Vault, plain); err != nil {
 		return "", fmt.Errorf("seal metadata: %w", err)
 	}
+	act := "file"
+	switch reason {
+	case ReasonReplaced:
+		act = "replace"
+	case ReasonProposed:
+		act = "propose_replacement"
+	}
 	return f.store.File(ctx, lease, Filed{Document: doc, Reason: reason, Fingerprint: fingerprint, Access: core.Access{
-		Tenant: p.Tenant, Vault: p.Vault, Actor: "pipeline", Act: "file", Purpose: "file_deposit", Object: string(p.ID), Lease: &lease,
+		Tenant: p.Tenant, Vault: p.Vault, Actor: "pipeline", Act: act, Purpose: "file_deposit", Object: string(p.ID), Lease: &lease,
 	}})
 }
 

@@ -51,9 +51,10 @@ type Remembered struct {
 
 // Progress is what a poll leaves behind.
 type Progress struct {
-	Waiting int           // messages in the folder that nothing became of yet
-	Fault   string        // stable code of why the poll ended early; "" when it did not
-	RetryIn time.Duration // until the next poll after a fault
+	Waiting  int           // messages in the folder that nothing became of yet
+	Fault    string        // stable code of why the poll ended early; "" when it did not
+	Attempts int           // that went wrong and took nothing in, one after the other; this one included
+	RetryIn  time.Duration // until the next poll after a fault
 }
 
 // State is a mailbox as it is shown.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -18,13 +19,15 @@ import (
 
 // Told is a deposit as letters speak of it.
 type Told struct {
+	Tenant   core.TenantID
 	Deposit  core.DepositID
 	Vault    core.CitizenID // "" when it is nobody's, or nobody's any more
 	Channel  string
 	State    core.DepositState
 	Trust    core.Trust
 	Received time.Time
-	Origin   []byte      // core.Origin, sealed under the first body's key
+	Envelope []byte      // core.Envelope, sealed under the first body's key
+	Origin   []byte      // core.Origin, likewise
 	Body     core.Sealed // the first body
 	Pieces   []ToldPiece // in order; those set aside left out
 }
@@ -57,7 +60,7 @@ type Archive interface {
 	// SenderContact reads one sender in force of the citizen's; core.ErrNotFound.
 	SenderContact(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.SenderID) (Contact, error)
 	// Untold names the citizen's deposits of which nothing was told between two times, since
-	// it would have been one letter too many that day; oldest first.
+	// it would have been one letter too many that day: the best proven first, then the oldest.
 	Untold(ctx context.Context, tenant core.TenantID, vault core.CitizenID, from, to time.Time) ([]core.DepositID, error)
 	Settings(ctx context.Context, id core.TenantID) (tenant.Settings, int, error)
 	Catalogue(ctx context.Context, id core.TenantID, have int) (content string, version int, err error)
@@ -218,13 +221,16 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open key: %w", err)
 	}
-	plain, err := keys[0].Open(w.lease.Tenant, told.Body.Object, vault.LabelOrigin, told.Origin)
-	if err != nil {
-		return "", fmt.Errorf("open origin: %w", err)
-	}
 	var origin core.Origin
-	if err := json.Unmarshal(plain, &origin); err != nil {
-		return "", fmt.Errorf("read origin: %w", err)
+	var envelope core.Envelope
+	if err := unseal(keys[0], told, vault.LabelOrigin, told.Origin, &origin); err != nil {
+		return "", err
+	}
+	if err := unseal(keys[0], told, vault.LabelEnvelope, told.Envelope, &envelope); err != nil {
+		return "", err
+	}
+	if messageID.MatchString(envelope.Key) {
+		w.letter.InReplyTo = "<" + envelope.Key + ">"
 	}
 	if origin.Automatic || !origin.Proven || origin.DMARC != core.ResultPass {
 		return "", errNobody
@@ -234,6 +240,21 @@ func (w *writing) sender(ctx context.Context, told Told) (string, error) {
 		return "", errNobody
 	}
 	return to, nil
+}
+
+// messageID is what of a Message-ID may be repeated (RFC 5322 §3.6.4); the keys of other
+// channels have no such form.
+var messageID = regexp.MustCompile(`^[!#-'*+\-/-9=?A-Z^-~.]{1,100}@[A-Za-z0-9.-]{1,100}$`)
+
+func unseal(key vault.Key, told Told, label string, sealed []byte, value any) error {
+	plain, err := key.Open(told.Tenant, told.Body.Object, label, sealed)
+	if err == nil {
+		err = json.Unmarshal(plain, value)
+	}
+	if err != nil {
+		return fmt.Errorf("open %s: %w", label, err)
+	}
+	return nil
 }
 
 // prove writes the letter that proves an address.

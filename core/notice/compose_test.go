@@ -173,6 +173,10 @@ func compose(t *testing.T, i int, language string) (core.Letter, *keys) {
 		t.Fatal(err)
 	}
 	a.told.Body.Object = "object"
+	a.told.Tenant = "town"
+	if a.told.Envelope, err = k.key.Seal("town", "object", vault.LabelEnvelope, []byte(`{"key":"42@example.test"}`)); err != nil {
+		t.Fatal(err)
+	}
 	if a.told.Origin, err = k.key.Seal("town", "object", vault.LabelOrigin, origin); err != nil {
 		t.Fatal(err)
 	}
@@ -283,6 +287,43 @@ func TestSEC48_ResultsGiveNothingAway(t *testing.T) {
 				t.Errorf("%s: opened as %+v", c.name, who)
 			}
 		}
+	}
+}
+
+// The sender's receipt answers the message it is about; letters to the citizen answer
+// nothing, for the message may be another's.
+func TestReceiptsAnswerWhatWasSent(t *testing.T) {
+	for i, c := range cases {
+		want := map[bool]string{true: "<42@example.test>"}[c.name == "sender"]
+		if letter, _ := compose(t, i, "fr"); letter.InReplyTo != want {
+			t.Errorf("%s answers %q, want %q", c.name, letter.InReplyTo, want)
+		}
+	}
+}
+
+// A preview shows every letter in both languages, on what is there or made up, opens
+// nothing and shows what is not set.
+func TestPreview(t *testing.T) {
+	for _, kind := range []core.LetterKind{core.LetterReceipt, core.LetterResult, core.LetterLink, core.LetterNotice} {
+		for _, language := range []string{"fr", "en"} {
+			bare := tenant.Defaults()
+			bare.Language = language
+			for name, deposit := range map[string]core.DepositID{"made up": "", "there": number} {
+				l, err := notice.Preview(t.Context(), archive{told: everything(), settings: bare}, "town", kind, deposit, received)
+				if err != nil || l.Subject == "" || l.HTML == "" || l.Language != language {
+					t.Errorf("%s in %s, %s: %q, %v", kind, language, name, l.Subject, err)
+				}
+				if kind == core.LetterReceipt && !strings.Contains(l.Text, "[service_phone]") {
+					t.Errorf("%s does not show what is missing:\n%s", kind, l.Text)
+				}
+			}
+		}
+	}
+	if _, err := notice.Preview(t.Context(), archive{}, "town", core.LetterDispatch, "", received); !errors.Is(err, core.ErrInvalid) {
+		t.Errorf("a dispatch: %v", err)
+	}
+	if _, err := notice.Preview(t.Context(), archive{told: everything()}, "town", core.LetterResult, "other", received); !errors.Is(err, core.ErrNotFound) {
+		t.Errorf("a deposit that is not there: %v", err)
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"unicode"
 
-	"golang.org/x/text/runes"
-	"golang.org/x/text/transform"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -58,6 +56,12 @@ func commands(words []string) bool {
 	return asked
 }
 
+// invisible are the blanks and marks that programs put where nobody sees them.
+var invisible = strings.NewReplacer("\u00a0", " ", "\u202f", " ", "\u200b", "", "\ufeff", "")
+
+// maxRead is how much of a note is looked at, in bytes.
+const maxRead = 64 << 10
+
 // Own is what the writer of a reply wrote: without what is quoted, without signature, and
 // without what stands under the mark by which programs set off the mail that is answered.
 // Where a program quotes without marking the lines, nothing under that mark is read.
@@ -65,9 +69,13 @@ func Own(note string) string {
 	var own []string
 	quoted := false // lines marked as quoted have been passed
 	introduced := false
+	written := false // something of one's own
+	if len(note) > maxRead {
+		note = note[:maxRead]
+	}
 	lines := strings.Split(strings.ReplaceAll(note, "\r\n", "\n"), "\n")
 	for i, line := range lines {
-		text := strings.TrimSpace(strings.NewReplacer("\u00a0", " ", "\u202f", " ", "\u200b", "", "\ufeff", "").Replace(line))
+		text := strings.TrimSpace(invisible.Replace(line))
 		switch {
 		case strings.HasPrefix(text, ">") || strings.HasPrefix(text, "|"):
 			quoted, introduced = true, false
@@ -78,18 +86,18 @@ func Own(note string) string {
 		case separates(text, lines[i+1:]):
 			return join(own)
 		case introduces(text, lines[i+1:]):
-			if written(own) {
+			if written {
 				return join(own)
 			}
 			introduced = true
 			continue
 		case introduced && !quoted && !startsIntroduction(lines, i): // quoted, but not marked
 			return join(own)
-		case quoted && written(own): // own words, then a quote, then a signature or more quotes
+		case quoted && written: // own words, then a quote, then a signature or more quotes
 			return join(own)
 		}
 		if !introduced {
-			own = append(own, text)
+			own, written = append(own, text), written || text != ""
 		}
 	}
 	return join(own)
@@ -100,8 +108,6 @@ func Own(note string) string {
 func startsIntroduction(lines []string, i int) bool {
 	return i > 0 && introduces(strings.TrimSpace(lines[i-1])+" "+strings.TrimSpace(lines[i]), nil)
 }
-
-func written(own []string) bool { return join(own) != "" }
 
 func join(own []string) string { return strings.TrimSpace(strings.Join(own, "\n")) }
 
@@ -174,10 +180,14 @@ func introduces(text string, after []string) bool {
 
 // plain is text in small letters, without accents, its blanks and apostrophes of one kind.
 func plain(s string) string {
-	t := transform.Chain(norm.NFD, runes.Remove(runes.In(unicode.Mn)), norm.NFC)
-	if out, _, err := transform.String(t, s); err == nil {
-		s = out
-	}
-	s = strings.NewReplacer("’", "'", "\u00a0", " ", "\u202f", " ").Replace(strings.ToLower(s))
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '’':
+			return '\''
+		case unicode.Is(unicode.Mn, r):
+			return -1
+		}
+		return unicode.ToLower(r)
+	}, norm.NFD.String(s))
 	return strings.Join(strings.Fields(s), " ")
 }

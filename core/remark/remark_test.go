@@ -3,6 +3,7 @@ package remark
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // ours is what our mail says about the word, as it is quoted in replies.
@@ -58,6 +59,18 @@ func TestNIM2_AReplysOwnWords(t *testing.T) {
 				t.Error("differs with CRLF")
 			}
 		})
+	}
+}
+
+// A long note is read in little time, whatever its lines are.
+func TestNIM2_LongNotesAreReadQuickly(t *testing.T) {
+	for _, line := range []string{"a\n", ">\n", "de :\n", "de :\n\n\n\n", "le a\n", "On x wrote:\n", "@\n", "\n", "é", "> a\nb\n", "________________________________ x\n"} {
+		note := strings.Repeat(line, 256<<10/len(line))
+		began := time.Now()
+		AsksDeletion(note)
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("%q took %v", line, took)
+		}
 	}
 }
 

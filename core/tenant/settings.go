@@ -53,21 +53,16 @@ func Defaults() Settings {
 		Mail: Mail{Language: "fr", TimeZone: "Europe/Paris", ResultWait: Duration(15 * time.Minute)}}
 }
 
-// Set changes settings by the names they have in JSON. A value that is no JSON is text,
-// so that text needs no quotes. The error names every key there is not and every value
+// Set changes settings by the names they have in JSON. A value that is no JSON, or not of
+// the form the key wants, is text, so that text needs no quotes: not even a number that is
+// one of a telephone. The error names every key there is not and every value
 // that does not fit; then nothing is changed.
 func (s *Settings) Set(values map[string]string) error {
 	var faults []error
 	next := *s
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		raw := []byte(values[key])
-		if !json.Valid(raw) {
-			raw, _ = json.Marshal(values[key]) // text always has a form
-		}
-		name, _ := json.Marshal(key)
-		dec := json.NewDecoder(bytes.NewReader(slices.Concat([]byte("{"), name, []byte(":"), raw, []byte("}"))))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&next); err != nil {
+		text, _ := json.Marshal(values[key]) // text always has a form
+		if next.set(key, []byte(values[key])) != nil && next.set(key, text) != nil {
 			faults = append(faults, fmt.Errorf("%s: no such key, or its value has another form", key))
 		}
 	}
@@ -76,6 +71,22 @@ func (s *Settings) Set(values map[string]string) error {
 	}
 	*s = next
 	return nil
+}
+
+// set changes one key to a value in JSON, or nothing.
+func (s *Settings) set(key string, raw []byte) error {
+	name, _ := json.Marshal(key)
+	if !json.Valid(raw) { // or it could bring keys of its own
+		return core.ErrInvalid
+	}
+	next := *s
+	dec := json.NewDecoder(bytes.NewReader(slices.Concat([]byte("{"), name, []byte(":"), raw, []byte("}"))))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&next)
+	if err == nil {
+		*s = next
+	}
+	return err
 }
 
 // Parse reads settings over the defaults and validates them; the error names every

@@ -120,6 +120,13 @@ func TestMailSettingsByKey(t *testing.T) {
 	if err != nil || s.Relay != "localhost:2526" || time.Duration(s.ResultWait) != 90*time.Minute || s.ServicePhone != "01 02 03 04 05" {
 		t.Fatalf("%+v, %v", s.Mail, err)
 	}
+	if err := s.Set(map[string]string{"service_phone": "3949", "mail_name": "null", "service_hours": `"quoted"`}); err != nil || s.ServicePhone != "3949" || s.ServiceHours != "quoted" {
+		t.Errorf("%+v, %v", s.Mail, err)
+	}
+	s.ServicePhone, s.ServiceHours, s.FromName = "01 02 03 04 05", "", ""
+	if err := s.Set(map[string]string{"max_pages": `5,"threshold":1`}); err == nil || s.Threshold == 1 {
+		t.Errorf("a value brought another key: %v, %v", s.Threshold, err)
+	}
 	b, err := json.Marshal(s)
 	if err != nil || !strings.Contains(string(b), `"result_wait":"1h30m"`) || strings.Contains(string(b), "Mail") {
 		t.Errorf("%s, %v", b, err)

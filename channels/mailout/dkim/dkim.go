@@ -108,6 +108,11 @@ func relaxField(field []byte) []byte {
 	return append(append(out, value...), "\r\n"...)
 }
 
+var (
+	crlf      = []byte("\r\n")
+	twoSpaces = []byte("  ")
+)
+
 // relaxBody hashes a body as RFC 6376 §3.4.4 has it.
 func relaxBody(h hash.Hash, body []byte) {
 	empty := 0
@@ -118,16 +123,16 @@ func relaxBody(h hash.Hash, body []byte) {
 			continue
 		}
 		for ; empty > 0; empty-- {
-			h.Write([]byte("\r\n"))
+			h.Write(crlf)
 		}
 		h.Write(collapse(line))
-		h.Write([]byte("\r\n"))
+		h.Write(crlf)
 	}
 }
 
 // collapse makes one space of blanks in a row.
 func collapse(line []byte) []byte {
-	if !bytes.ContainsRune(line, '\t') && !bytes.Contains(line, []byte("  ")) {
+	if bytes.IndexByte(line, '\t') < 0 && !bytes.Contains(line, twoSpaces) {
 		return line
 	}
 	out := make([]byte, 0, len(line))

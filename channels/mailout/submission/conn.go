@@ -262,11 +262,10 @@ func (c *Conn) Alive(ctx context.Context) bool {
 	return err == nil && r.code == 250
 }
 
-// Close ends the session politely, without waiting for the answer.
+// Close ends the session politely, which takes a second at most.
 func (c *Conn) Close() {
-	c.patience(time.Second)
-	_, _ = c.w.WriteString("QUIT\r\n")
-	_ = c.w.Flush()
+	c.cfg.Command = time.Second
+	_, _ = c.command("QUIT") // whatever it says to that
 	_ = c.conn.Close()
 }
 

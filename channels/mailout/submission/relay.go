@@ -87,7 +87,7 @@ const (
 	CodeUnreachable  = "relay_unreachable"
 	CodeSilent       = "relay_silent"        // it did not answer in time, or hung up
 	CodeProtocol     = "relay_protocol"      // what it says is no SMTP
-	CodeBusy         = "relay_busy"          // not now (421, 4.3.x, or a greeting that is none)
+	CodeBusy         = "relay_busy"          // not now (421, a greeting that is none, a sender put off)
 	CodeNoTLS        = "relay_without_tls"   // STARTTLS is not offered, or was refused
 	CodeTLS          = "relay_tls"           // the handshake failed
 	CodeCertificate  = "relay_certificate"   // not valid for the relay's name, or not the pinned key
@@ -106,6 +106,7 @@ const (
 // Fault is why a message was not taken.
 type Fault struct {
 	Relay  bool   // the relay's, or the settings': no letter would fare better now
+	Begun  bool   // a Relay fault met once it had taken the sender: perhaps this letter brings it about
 	Final  bool   // the letter's, for good
 	Broken bool   // the connection is of no use any more
 	Code   string // stable code, or the relay's reply code

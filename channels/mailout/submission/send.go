@@ -3,6 +3,7 @@ package submission
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -51,7 +52,7 @@ func (c *Conn) announce(e Envelope, size int64) error {
 		for i, line := range lines {
 			r, err := c.command(line)
 			if err != nil {
-				return err
+				return begun(i, err)
 			}
 			if f := judge(i, r); f != nil {
 				return c.reset(f)
@@ -71,7 +72,7 @@ func (c *Conn) announce(e Envelope, size int64) error {
 				first.Broken = true
 				return first
 			}
-			return err
+			return begun(i, err)
 		}
 		if f := judge(i, r); f != nil && first == nil {
 			first = f
@@ -140,9 +141,19 @@ const (
 	stageEnd
 )
 
+// begun notes of an error that the session had taken the sender.
+func begun(stage int, err error) error {
+	var f *Fault
+	if stage > stageMail && errors.As(err, &f) {
+		f.Begun = f.Relay
+	}
+	return err
+}
+
 // judge says what a reply to a stage means; nil when it is the one that leads on.
 func judge(stage int, r reply) *Fault {
 	f := &Fault{Code: strconv.Itoa(r.code), Status: r.status}
+	defer func() { f.Begun = f.Relay && stage > stageMail }()
 	switch {
 	case stage == stageData && r.code == 354, stage != stageData && r.class() == 2:
 		return nil
@@ -150,7 +161,7 @@ func judge(stage int, r reply) *Fault {
 		f.Relay, f.Broken, f.Code = true, true, CodeBusy
 	case r.code == 530, r.code == 538: // it wants a name and password, or other ones
 		f.Relay, f.Code = true, CodeAuth
-	case r.class() == 4 && strings.HasPrefix(r.status, "4.3."), stage == stageMail && r.class() == 4:
+	case stage == stageMail && r.class() == 4:
 		f.Relay, f.Code = true, CodeBusy
 	case r.class() == 4:
 	case r.class() != 5, r.code == 503 && stage != stageMail: // out of step: it did not hear what we said

@@ -48,7 +48,7 @@ func faulty(err error) Fault {
 	if !errors.As(err, &f) {
 		return Fault{}
 	}
-	return Fault{Relay: f.Relay, Final: f.Final, Broken: f.Broken, Code: f.Code, Status: f.Status}
+	return Fault{Relay: f.Relay, Begun: f.Begun, Final: f.Final, Broken: f.Broken, Code: f.Code, Status: f.Status}
 }
 
 // TestSEC53_OverTLS: by STARTTLS and by TLS from the first byte, with a password by both
@@ -167,26 +167,26 @@ func TestREL12_Answers(t *testing.T) {
 		"status of another kind": {"RCPT", "550 4.1.1 x", Fault{Final: true, Code: "550"}},
 		"greylisted":             {"RCPT", "451 4.7.1 later", Fault{Code: "451", Status: "4.7.1"}},
 		"mailbox full":           {"RCPT", "452 4.2.2 full", Fault{Code: "452", Status: "4.2.2"}},
-		"relay full":             {"RCPT", "452 4.3.1 full", Fault{Relay: true, Code: CodeBusy, Status: "4.3.1"}},
-		"closing":                {"RCPT", "421 4.3.2 bye", Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
+		"relay full":             {"RCPT", "452 4.3.1 full", Fault{Code: "452", Status: "4.3.1"}},
+		"closing":                {"RCPT", "421 4.3.2 bye", Fault{Relay: true, Begun: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
 		"auth wanted":            {"MAIL", "530 5.7.0 auth", Fault{Relay: true, Code: CodeAuth, Status: "5.7.0"}},
 		"sender denied":          {"MAIL", "550 5.7.1 not yours", Fault{Relay: true, Code: CodeSenderDenied, Status: "5.7.1"}},
 		"sender later":           {"MAIL", "451 x", relay(CodeBusy)},
 		"too large":              {"MAIL", "552 5.3.4 too large", Fault{Final: true, Code: CodeTooLarge, Status: "5.3.4"}},
 		"data refused":           {"DATA", "554 5.5.1 no valid recipients", Fault{Final: true, Code: "554", Status: "5.5.1"}},
 		"data later":             {"DATA", "451 4.1.0 later", Fault{Code: "451", Status: "4.1.0"}},
-		"out of step":            {"DATA", "503 5.5.1 RCPT first", Fault{Relay: true, Broken: true, Code: CodeProtocol, Status: "5.5.1"}},
-		"data without 354":       {"DATA", "250 ok", Fault{Relay: true, Broken: true, Code: CodeProtocol}},
+		"out of step":            {"DATA", "503 5.5.1 RCPT first", Fault{Relay: true, Begun: true, Broken: true, Code: CodeProtocol, Status: "5.5.1"}},
+		"data without 354":       {"DATA", "250 ok", Fault{Relay: true, Begun: true, Broken: true, Code: CodeProtocol}},
 		"content refused":        {".", "554 5.7.1 spam", Fault{Final: true, Code: "554", Status: "5.7.1"}},
 		"content later":          {".", "451 4.7.0 later", Fault{Code: "451", Status: "4.7.0"}},
-		"content closing":        {".", "421 4.3.2 bye", Fault{Relay: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
+		"content closing":        {".", "421 4.3.2 bye", Fault{Relay: true, Begun: true, Broken: true, Code: CodeBusy, Status: "4.3.2"}},
 		"lost after the dot":     {".", relaytest.HangUp, Fault{Broken: true, Code: CodeReplyLost}},
-		"lost at the recipient":  {"RCPT", relaytest.HangUp, Fault{Relay: true, Broken: true, Code: CodeSilent}},
-		"no SMTP":                {"RCPT", "HTTP/1.1 400 Bad Request", Fault{Relay: true, Broken: true, Code: CodeProtocol}},
-		"of two minds":           {"RCPT", "250-ok\n550 no", Fault{Relay: true, Broken: true, Code: CodeProtocol}},
+		"lost at the recipient":  {"RCPT", relaytest.HangUp, Fault{Relay: true, Begun: true, Broken: true, Code: CodeSilent}},
+		"no SMTP":                {"RCPT", "HTTP/1.1 400 Bad Request", Fault{Relay: true, Begun: true, Broken: true, Code: CodeProtocol}},
+		"of two minds":           {"RCPT", "250-ok\n550 no", Fault{Relay: true, Begun: true, Broken: true, Code: CodeProtocol}},
 		"a line without end":     {"MAIL", "250 " + strings.Repeat("x", 1<<20), Fault{Relay: true, Broken: true, Code: CodeProtocol}},
 		"lines without end":      {"MAIL", strings.Repeat("250-x\n", 100_000) + "250 x", Fault{Relay: true, Broken: true, Code: CodeProtocol}},
-		"interim":                {"RCPT", "150 wait", Fault{Relay: true, Broken: true, Code: CodeProtocol}},
+		"interim":                {"RCPT", "150 wait", Fault{Relay: true, Begun: true, Broken: true, Code: CodeProtocol}},
 	} {
 		for _, offers := range [][]string{nil, {"PIPELINING"}} {
 			t.Run(name, func(t *testing.T) {

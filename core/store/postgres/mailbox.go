@@ -168,8 +168,7 @@ func (s *Store) ReleaseMailbox(ctx context.Context, lease mailbox.Lease) error {
 func (s *Store) SettleMailbox(ctx context.Context, lease mailbox.Lease, p mailbox.Progress) error {
 	return s.fenced(ctx, lease, `tried_at = clock_timestamp(), waiting = $4, fault = nullif($5, ''),
 		succeeded_at = CASE WHEN $5 = '' THEN clock_timestamp() ELSE succeeded_at END,
-		attempts = CASE WHEN $5 = '' THEN 0 ELSE attempts + 1 END,
-		next_at = CASE WHEN $5 = '' THEN '-infinity' ELSE clock_timestamp() + $6::interval END`, p.Waiting, p.Fault, p.RetryIn)
+		next_at = CASE WHEN $5 = '' THEN '-infinity' ELSE clock_timestamp() + $6::interval END, attempts = $7`, p.Waiting, p.Fault, p.RetryIn, p.Attempts)
 }
 
 func (s *Store) fenced(ctx context.Context, lease mailbox.Lease, set string, args ...any) error {

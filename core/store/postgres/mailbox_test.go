@@ -55,7 +55,7 @@ func TestREL07_LeaseOfAMailbox(t *testing.T) {
 		t.Errorf("an earlier UIDVALIDITY is remembered: %+v", got)
 	}
 	w.must(w.imap.RememberMessages(ctx, second, "INBOX", 8, note))
-	w.must(w.imap.SettleMailbox(ctx, second, mailbox.Progress{Waiting: 3, Fault: mailbox.FaultCut, RetryIn: time.Hour}))
+	w.must(w.imap.SettleMailbox(ctx, second, mailbox.Progress{Waiting: 3, Fault: mailbox.FaultCut, Attempts: 1, RetryIn: time.Hour}))
 	w.must(w.imap.ReleaseMailbox(ctx, second))
 	states, err := w.http.MailboxStates(ctx, w.tenant)
 	w.must(err)

@@ -95,13 +95,13 @@ func silence(ctx context.Context, tx pgx.Tx, t core.TenantID, vault core.Citizen
 
 // Told reads a deposit as letters speak of it; core.ErrNotFound.
 func (s *Store) Told(ctx context.Context, t core.TenantID, deposit core.DepositID) (notice.Told, error) {
-	told := notice.Told{Deposit: deposit}
+	told := notice.Told{Tenant: t, Deposit: deposit}
 	err := s.tx(ctx, t, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
-			SELECT coalesce(d.citizen_id::text,''), d.channel, d.state, d.trust, d.received_at, d.origin, coalesce(b.object_id::text,''), coalesce(b.wrapped,'')
+			SELECT coalesce(d.citizen_id::text,''), d.channel, d.state, d.trust, d.received_at, d.envelope, d.origin, coalesce(b.object_id::text,''), coalesce(b.wrapped,'')
 			FROM deposit d LEFT JOIN deposit_body b ON b.tenant_id = d.tenant_id AND b.deposit_id = d.id AND b.n = 1
 			WHERE d.tenant_id = $1 AND d.id::text = $2`, t, string(deposit)).
-			Scan(&told.Vault, &told.Channel, &told.State, &told.Trust, &told.Received, &told.Origin, &told.Body.Object, &told.Body.Wrapped)
+			Scan(&told.Vault, &told.Channel, &told.State, &told.Trust, &told.Received, &told.Envelope, &told.Origin, &told.Body.Object, &told.Body.Wrapped)
 		if err != nil {
 			return err
 		}
@@ -196,13 +196,13 @@ func (s *Store) Receipts(ctx context.Context, who core.Access) (out []ReceiptRow
 }
 
 // Untold names the citizen's deposits whose result was one letter too many between two
-// times; oldest first.
+// times: those of whom it is best proven that they are the citizen's first, then the oldest.
 func (s *Store) Untold(ctx context.Context, t core.TenantID, vault core.CitizenID, from, to time.Time) (ids []core.DepositID, err error) {
 	err = s.tx(ctx, t, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT object_id FROM letter
-			WHERE tenant_id = $1 AND citizen_id = $2 AND kind = 'result' AND state = 'cancelled' AND code = 'daily_cap' AND created_at >= $3 AND created_at < $4
-			ORDER BY created_at, id`, t, vault, from, to)
+			SELECT l.object_id FROM letter l JOIN deposit d ON d.tenant_id = l.tenant_id AND d.citizen_id = l.citizen_id AND d.id::text = l.object_id
+			WHERE l.tenant_id = $1 AND l.citizen_id = $2 AND l.kind = 'result' AND l.state = 'cancelled' AND l.code = 'daily_cap' AND l.created_at >= $3 AND l.created_at < $4
+			ORDER BY d.trust DESC, l.created_at, l.id`, t, vault, from, to)
 		if err != nil {
 			return err
 		}

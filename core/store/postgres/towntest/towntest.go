@@ -130,6 +130,20 @@ func (w *Town) Opener(s opening.Splitter) *opening.Opener {
 	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), w.Notices(), slog.New(slog.DiscardHandler), func(core.Attribution) {})
 }
 
+// Writes makes the town write letters, with all the law wants said in them, and verifies
+// its citizens' contact addresses.
+func (w *Town) Writes() {
+	w.t.Helper()
+	_, _, err := tenant.New(w.HTTP, w.Keeper, w.Index, time.Now).Change(w.t.Context(), w.ID, func(s *tenant.Settings) error {
+		s.Relay, s.From, s.ServiceName, s.ServiceAddress, s.ServicePhone = "smtp.ville.test:587", "depot@ville.test", "Mairie", "1 place de la Mairie", "01 02 03 04 05"
+		return nil
+	})
+	if err != nil {
+		w.t.Fatalf("make the town write: %v", err)
+	}
+	w.Exec("UPDATE sender SET verified_at = now() WHERE contact")
+}
+
 // Notices orders the letters of the town, under the worker's role.
 func (w *Town) Notices() *notice.Notices { return notice.New(w.Worker, w.Index, time.Now) }
 

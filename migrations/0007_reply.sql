@@ -22,6 +22,7 @@ CREATE TABLE report (                    -- what came to a letter's return path;
   UNIQUE (tenant_id, fingerprint)
 );
 CREATE INDEX report_due ON report (tenant_id, next_at) WHERE state = 'received';
+CREATE INDEX report_letter ON report (tenant_id, letter);
 CREATE INDEX report_old ON report (tenant_id, received_at);
 
 ALTER TABLE report ENABLE ROW LEVEL SECURITY;
@@ -65,7 +66,7 @@ UPDATE piece SET version = 1 WHERE document_id IS NOT NULL;
 ALTER TABLE piece ADD CHECK (document_id IS NULL OR version IS NOT NULL);
 
 -- Accepting roles take reports in and read none back.
-GRANT INSERT, SELECT (tenant_id, id, fingerprint) ON report TO vaguemestre_smtp, vaguemestre_imap;
+GRANT INSERT, SELECT (tenant_id, id, letter, fingerprint) ON report TO vaguemestre_smtp, vaguemestre_imap;
 GRANT SELECT ON report TO vaguemestre_worker;
 GRANT UPDATE (state, reason, sentence, attempts, lease_token, lease_until, next_at) ON report TO vaguemestre_worker;
 GRANT SELECT (tenant_id, id, lease_token, lease_until) ON report TO vaguemestre_keeper;

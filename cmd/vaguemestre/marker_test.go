@@ -187,7 +187,8 @@ func quoteRefused(_ int, command string) string {
 }
 
 // leaveLetters has letters sent to the citizen, and one refused by a relay that quotes
-// whom it refuses. It returns the tokens of the links in them.
+// whom it refuses; one is answered, and one comes back. It returns the tokens of the links
+// in them, and what else was secret.
 func leaveLetters(t *testing.T, p *program, relay *relaytest.Relay) (tokens []string) {
 	t.Helper()
 	p.writes(relay)
@@ -209,7 +210,7 @@ func leaveLetters(t *testing.T, p *program, relay *relaytest.Relay) (tokens []st
 	}
 	p.must("mail", "preview", "--tenant", "demo", "--kind", "result", "--deposit", p.deposits()[0].ID)
 	p.must("vault", "receipts", "--citizen", p.citizen)
-	return tokens
+	return append(tokens, leaveAnswers(t, p, relay)...)
 }
 
 // leaveTraces sends mails of every fate and uses what became of them.

@@ -234,6 +234,7 @@ func TestSEC46_AThreadAttachesNothing(t *testing.T) {
 	for _, to := range []string{w.address, "depot@ville.test"} {
 		w.post("camille@example.test", to, w.signer.sign(t, w.answer(result, "SUPPRIMER", nil)))
 	}
+	w.post("mallory@example.net", "depot@ville.test", w.answer(result, "SUPPRIMER", nil)) // T0
 	w.post("camille@example.test", w.address, w.signer.sign(t, w.answer(result, "Voici le bon.", b)))
 	w.holds("to_validate "+mark(a), "to_validate "+mark(b))
 	if out := w.must("mail", "list", "--json", "--tenant", "demo"); strings.Contains(out, "delete_document") {
@@ -322,6 +323,7 @@ func TestREL12_ARelaysReportFindsItsLetter(t *testing.T) {
 		literal := func(addr string) string { return strings.Replace(addr, ":", "]:", 1) }
 		relay := startPostfix(t, "", fmt.Sprintf(reportingSettings, literal(theirs.Addr), literal(w.smtp)), reportingServices)
 		w.must("tenant", "set", "--tenant", "demo", "relay="+relay.addr)
+		time.Sleep(3 * time.Second) // a town's settings are read again every two
 	}
 	w.post("mallory@example.net", result.replyTo, w.answer(result, "SUPPRIMER", nil))
 	mails := w.mails
@@ -351,4 +353,42 @@ func deliveryReport(status, diagnostic string) string {
 		"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nThis is the mail system.\r\n" +
 		"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.example.test\r\n\r\nFinal-Recipient: rfc822; camille@example.test\r\nAction: failed\r\nStatus: " + status +
 		"\r\nDiagnostic-Code: " + diagnostic + "\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n--b--\r\n"
+}
+
+// What a reply and a report say, in words that stand nowhere else.
+const (
+	replyMarker  = "Zqreponse7316"
+	reportMarker = "zqretour7317"
+)
+
+// leaveAnswers has a letter answered, and one come back. It returns the secrets in them
+// and the words that were said.
+func leaveAnswers(t *testing.T, p *program, relay *relaytest.Relay) []string {
+	t.Helper()
+	w := &writingTown{program: p, relay: relay, seen: len(relay.Messages())}
+	if err := hand(p, p.address, message(keyMarker+"answered", subjectMarker, fileMarker+".pdf", "application/pdf", taxNotice("Zoé "+holderMarker, "answered"))); err != nil {
+		t.Fatal(err)
+	}
+	result := w.letter("Accusé de réception")
+	say := "From: <" + replyMarker + "@markers.test>\r\nSubject: " + replyMarker + "\r\nMessage-ID: <" + replyMarker + "@x>\r\n\r\nSUPPRIMER\r\n\r\n-- \r\n" + replyMarker + "\r\n"
+	if err := hand(p, result.replyTo, []byte(say)); err != nil {
+		t.Fatal(err)
+	}
+	asked := w.letter("suppression")
+	link := regexp.MustCompile(`https://\S+/supprimer/(\S+)`).FindStringSubmatch(asked.text)
+	if link == nil {
+		t.Fatalf("no link in %s", asked.text)
+	}
+	if err := hand(p, asked.from, []byte(deliveryReport("5.2.2", "smtp; 552 "+reportMarker))); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(30*time.Second, "report read", func() bool {
+		return strings.Contains(p.must("mail", "reports", "--json", "--tenant", "demo"), `"says":"bounced"`)
+	})
+	secrets := []string{link[1], replyMarker, reportMarker}
+	for _, address := range []string{result.replyTo, asked.from} {
+		token, _, _ := strings.Cut(address, "@")
+		secrets = append(secrets, token)
+	}
+	return secrets
 }

@@ -2,7 +2,9 @@ package bounce_test
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"vaguemestre/core/address"
 	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/intake"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -201,6 +204,9 @@ func TestREL12_AContactThatBouncedIsLeftAlone(t *testing.T) {
 	if o.reachable() {
 		t.Error("letters still go to a contact that bounced")
 	}
+	if senders, err := o.HTTP.Senders(t.Context(), o.ID, o.zoe.ID); err != nil || !slices.ContainsFunc(senders, func(n citizen.Sender) bool { return n.ID == o.sender && n.Bounced }) {
+		t.Errorf("shown as %+v, %v", senders, err)
+	}
 	if err := o.HTTP.VerifySender(t.Context(), o.who(), o.sender, time.Now()); err != nil {
 		t.Fatal(err)
 	}
@@ -238,6 +244,31 @@ func TestREL12_ReportsThatComeEarlyOrForNothing(t *testing.T) {
 	}
 	if _, err := o.Intake.Locate(t.Context(), strings.Replace(path, path[:2], "zz", 1)); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("a return path that is none: %v", err)
+	}
+}
+
+// A letter has so many reports and no more; that is a final answer.
+func TestREL12_ALetterHasSoManyReports(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	_, path := o.letter(core.LetterNotice, "1", true)
+	for n := range intake.ReportsAtMost {
+		o.arrive(path, fmt.Sprint("report ", n))
+	}
+	to, err := o.Intake.Locate(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	accept := func(message string) error {
+		_, err := o.Intake.Accept(t.Context(), core.Deposit{Tenant: to.Tenant, Channel: core.ChannelSMTP, Address: to, Received: time.Now()}, core.Body{Type: "message/rfc822", R: strings.NewReader(message)})
+		return err
+	}
+	var refusal *core.Refusal
+	if err := accept("one more"); !errors.As(err, &refusal) || refusal.Code != "too_many_reports" {
+		t.Errorf("one more: %v", err)
+	}
+	if err := accept("report 0"); err != nil {
+		t.Errorf("one that is there: %v", err)
 	}
 }
 

@@ -21,6 +21,7 @@ type Sender struct {
 	Created    time.Time
 	VerifiedAt time.Time // zero: said, and vouches for nothing yet
 	Revoked    bool
+	Bounced    bool // a letter to it came back since it was verified: no other goes there
 }
 
 // How it came to be believed that an address is the citizen's.
@@ -168,6 +169,7 @@ type ShownSender struct {
 	Created  time.Time     `json:"created"`
 	Verified bool          `json:"verified"`
 	Revoked  bool          `json:"revoked"`
+	Bounced  bool          `json:"bounced"` // a letter came back: none goes there until it is verified again
 }
 
 // List shows a citizen's senders, oldest first, forgotten ones included.
@@ -187,7 +189,7 @@ func (s *Senders) List(ctx context.Context, who core.Access) ([]ShownSender, err
 	}
 	out := make([]ShownSender, len(rows))
 	for i, row := range rows {
-		out[i] = ShownSender{row.ID, string(opened[i]), row.How, row.Created, !row.VerifiedAt.IsZero(), row.Revoked}
+		out[i] = ShownSender{row.ID, string(opened[i]), row.How, row.Created, !row.VerifiedAt.IsZero(), row.Revoked, row.Bounced}
 	}
 	return out, nil
 }

@@ -40,7 +40,8 @@ type Store interface {
 	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
 	Tenants(ctx context.Context) ([]core.TenantID, error)
 	// RecordReport commits r, durably, and returns its id: the first one's, when the
-	// fingerprint is there already, and then nothing is written.
+	// fingerprint is there already, and then nothing is written. core.ErrNotFound when the
+	// letter has ReportsAtMost already.
 	RecordReport(ctx context.Context, r Report) (core.ReportID, error)
 }
 

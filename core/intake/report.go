@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -25,6 +26,10 @@ type Report struct {
 // reportBytes is how much of a report is kept. What it says of the letter stands at its
 // beginning; after that it returns the letter, which we have.
 const reportBytes = 64 << 10
+
+// ReportsAtMost is how many reports on one letter are taken in: one or two are usual, and
+// whoever has the letter could send more.
+const ReportsAtMost = 50
 
 // bounce says of which letter an address is the return path; core.ErrNotFound otherwise.
 func (i *Intake) bounce(ctx context.Context, to string) (core.Address, error) {
@@ -96,6 +101,9 @@ func (i *Intake) acceptReport(ctx context.Context, d core.Deposit, body core.Bod
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	id, err := i.store.RecordReport(ctx, r)
+	if errors.Is(err, core.ErrNotFound) {
+		return core.Receipt{}, &core.Refusal{Code: "too_many_reports", Reason: "Cette lettre a déjà fait l’objet de trop de rapports."}
+	}
 	if err != nil {
 		return core.Receipt{}, fmt.Errorf("record report: %w", err)
 	}

@@ -241,6 +241,8 @@ type Row struct {
 	Filename    string             `json:"filename"`
 	SHA256      string             `json:"sha256"`
 	Size        int64              `json:"size"`
+	Version     int                `json:"version"`
+	Replaces    core.DocumentID    `json:"replaces,omitempty"` // once it is confirmed
 }
 
 func (s *Server) vaultList(ctx context.Context, a Args) ([]any, error) {
@@ -259,7 +261,7 @@ func (s *Server) vaultList(ctx context.Context, a Args) ([]any, error) {
 	for i, it := range items {
 		rows[i] = Row{ID: it.ID, Type: it.Type, Confidence: it.Opened.Confidence, Holder: orNull(it.Opened.Holder),
 			Issued: orNull(it.Opened.Issued), ValidUntil: orNull(it.ValidUntil), RetainUntil: orNull(it.RetainUntil),
-			State: it.State, Standing: it.Standing, Channel: it.Channel, Filename: it.Opened.FileName, SHA256: it.Opened.SHA256, Size: it.Size}
+			State: it.State, Standing: it.Standing, Channel: it.Channel, Filename: it.Opened.FileName, SHA256: it.Opened.SHA256, Size: it.Size, Version: it.Version, Replaces: it.Replaces}
 	}
 	return lines(rows), nil
 }

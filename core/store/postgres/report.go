@@ -15,14 +15,16 @@ import (
 	"vaguemestre/core/intake"
 )
 
-// RecordReport commits a report, or returns the id of the one that was there.
+// RecordReport commits a report, or returns the id of the one that was there;
+// core.ErrNotFound when its letter has had as many as it may.
 func (s *Store) RecordReport(ctx context.Context, r intake.Report) (id core.ReportID, err error) {
 	err = s.tx(ctx, r.Tenant, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
-			INSERT INTO report (tenant_id, id, letter, channel, fingerprint, received_at, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7)
-			ON CONFLICT (tenant_id, fingerprint) DO NOTHING RETURNING id`, r.Tenant, r.ID, r.Letter, r.Channel, r.Fingerprint, r.Received, r.Sealed).Scan(&id)
+			INSERT INTO report (tenant_id, id, letter, channel, fingerprint, received_at, sealed)
+			SELECT $1, $2, $3, $4, $5, $6, $7 WHERE (SELECT count(*) FROM report WHERE tenant_id = $1 AND letter = $3) < $8
+			ON CONFLICT (tenant_id, fingerprint) DO NOTHING RETURNING id`, r.Tenant, r.ID, r.Letter, r.Channel, r.Fingerprint, r.Received, r.Sealed, intake.ReportsAtMost).Scan(&id)
 		if errors.Is(err, pgx.ErrNoRows) {
-			err = tx.QueryRow(ctx, `SELECT id FROM report WHERE tenant_id = $1 AND fingerprint = $2`, r.Tenant, r.Fingerprint).Scan(&id)
+			err = one(tx.QueryRow(ctx, `SELECT id FROM report WHERE tenant_id = $1 AND fingerprint = $2`, r.Tenant, r.Fingerprint).Scan(&id))
 		}
 		return err
 	})

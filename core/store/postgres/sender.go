@@ -86,13 +86,13 @@ func (s *Store) changeSender(ctx context.Context, who core.Access, id core.Sende
 func (s *Store) Senders(ctx context.Context, tenant core.TenantID, id core.CitizenID) (out []citizen.Sender, err error) {
 	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, sealed, how, created_at, coalesce(verified_at, '0001-01-01Z'), revoked_at IS NOT NULL FROM sender
+			SELECT id, sealed, how, created_at, coalesce(verified_at, '0001-01-01Z'), revoked_at IS NOT NULL, bounced_at IS NOT NULL FROM sender
 			WHERE tenant_id = $1 AND citizen_id = $2 ORDER BY created_at, id`, tenant, id)
 		if err != nil {
 			return err
 		}
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (n citizen.Sender, err error) {
-			return n, r.Scan(&n.ID, &n.Sealed, &n.How, &n.Created, &n.VerifiedAt, &n.Revoked)
+			return n, r.Scan(&n.ID, &n.Sealed, &n.How, &n.Created, &n.VerifiedAt, &n.Revoked, &n.Bounced)
 		})
 		return err
 	})

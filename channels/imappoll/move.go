@@ -93,7 +93,7 @@ func (s *session) move(uids imap.UIDSet, target string) (moved bool, err error) 
 	err = s.relocate(uids, target)
 	var no *imap.Error
 	if errors.As(err, &no) && no.Code == imap.ResponseCodeTryCreate {
-		if err := s.make(target, true); err == nil {
+		if err = s.make(target, true); err == nil {
 			err = s.relocate(uids, target)
 		}
 	}

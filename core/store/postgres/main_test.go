@@ -66,15 +66,15 @@ func (w *town) know() {
 	w.must(w.http.AddLink(ctx, link.Link{Tenant: w.tenant, Vault: w.address.Vault, Hash: sum("token"), Purpose: link.VerifySender, Object: string(sender),
 		Created: time.Now(), Expires: time.Now().Add(time.Hour)}))
 	w.must(w.http.PutSecret(ctx, w.tenant, tenant.SecretRelay, []byte("sealed"), time.Now()))
-	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
-	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
-		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})
-	w.must(err)
 	box := mailbox.Mailbox{ID: core.NewID[core.MailboxID](), Tenant: w.tenant, Settings: mailbox.Defaults(), Enabled: true, Created: time.Now()}
 	w.must(w.http.AddMailbox(ctx, box))
 	lease, err := w.imap.LeaseMailbox(ctx, w.tenant, box.ID, time.Minute)
 	w.must(err)
 	w.must(w.imap.RememberMessages(ctx, lease, "INBOX", 1, []mailbox.Remembered{{UID: 1, Handling: mailbox.Taken, Next: time.Now()}}))
+	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
+	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
+		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})
+	w.must(err)
 }
 
 // send has a rule send a document that waited to be confirmed to a service with an agent.

@@ -43,9 +43,9 @@ type Compared struct {
 
 // Match is the answer to whether code and print agree: yes, no, or neither can be said.
 type Match struct {
-	Matches     *bool      `json:"matches_text"`
-	Differences []string   `json:"differences"` // in French, for an agent; without the values
-	Compared    []Compared `json:"compared,omitempty"`
+	Matches     *bool
+	Differences []string // in French, for an agent; without the values
+	Compared    []Compared
 }
 
 // maxPrint bounds the text that is looked at, in bytes.

@@ -67,8 +67,8 @@ type Header struct {
 	Binary    bool      `json:"binary,omitempty"`
 	Authority string    `json:"authority"`         // the certification authority: country and number, FR03
 	Cert      string    `json:"certificate"`       // the certificate's id at that authority: its subject's CN
-	Issued    core.Date `json:"issued"`            // date of the document; zero when undated
-	Signed    core.Date `json:"signed"`            // date of the signature
+	Issued    core.Date `json:"issued,omitzero"`   // date of the document; zero when undated
+	Signed    core.Date `json:"signed,omitzero"`   // date of the signature
 	Type      string    `json:"document_type"`     // code of the document's kind
 	Label     string    `json:"label,omitempty"`   // that kind in French; "" when unknown
 	Perimeter string    `json:"perimeter"`         // whose table of types and fields it follows

@@ -49,7 +49,7 @@ type Match struct {
 }
 
 // maxPrint bounds the text that is looked at, in bytes.
-const maxPrint = 512 << 10
+const maxPrint = 128 << 10
 
 // Compare looks for what the code says in the print. What is only written otherwise
 // counts as found: accents, case, hyphens, order of names, abbreviated streets, spaces in
@@ -61,9 +61,6 @@ const maxPrint = 512 << 10
 // every one of them found, a person among them if the code names any, and the document's
 // date if any date is printed.
 func (c *Code) Compare(p Print) Match {
-	if len(p.Text) > maxPrint {
-		p.Text = strings.ToValidUTF8(p.Text[:maxPrint], "")
-	}
 	s := newSheet(p)
 	var all []Compared
 	for _, person := range c.persons() {

@@ -59,17 +59,24 @@ type grouping struct {
 	doubtful bool
 }
 
-// groupings are the ways to read "12 345 678,90": as one number, or its last groups as one
-// and the first as another.
+// groupings are the ways to read "12 345 678,90": as one number, or, if the space was one
+// between columns, as some of its groups.
 func groupings(number string) []grouping {
+	const most = 5 // groups of one amount
 	decimals := ""
 	if i := strings.LastIndexAny(number, ",."); i >= 0 && len(number)-i-1 <= 2 {
 		number, decimals = number[:i], ","+number[i+1:]
 	}
 	groups := strings.FieldsFunc(number, func(r rune) bool { return r < '0' || r > '9' })
-	out := []grouping{{strings.Join(groups, "") + decimals, false}}
-	for i := 1; i < len(groups); i++ {
-		out = append(out, grouping{strings.Join(groups[i:], "") + decimals, true}, grouping{strings.Join(groups[:i], ""), true})
+	var out []grouping
+	for from := range groups {
+		for to := from + 1; to <= min(len(groups), from+most); to++ {
+			g := grouping{text: strings.Join(groups[from:to], ""), doubtful: to-from < len(groups)}
+			if to == len(groups) {
+				g.text += decimals
+			}
+			out = append(out, g)
+		}
 	}
 	return out
 }
@@ -100,6 +107,11 @@ var (
 
 var months = map[string]string{"JAN": "01", "FEV": "02", "MAR": "03", "AVR": "04", "MAI": "05", "JUN": "06", "JUL": "07", "AOU": "08", "SEP": "09", "OCT": "10", "NOV": "11", "DEC": "12"}
 
+// maxLabel is how far before a date its label is looked for, in bytes.
+const maxLabel = 80
+
+const maxDates = 2_000
+
 // findDates reads the full dates of a text.
 func findDates(text string) []dated {
 	var out []dated
@@ -110,11 +122,12 @@ func findDates(text string) []dated {
 			if len(year) == 2 {
 				year = "20" + year
 			}
-			if d, ok := civil(year, month, day); ok {
+			if d, ok := civil(year, month, day); ok && len(out) < maxDates {
 				before := upper[:at[0]]
 				if strings.TrimSpace(before) == "" {
 					before = previous
 				}
+				before = before[max(0, len(before)-maxLabel):]
 				out = append(out, dated{d, before})
 			}
 		}

@@ -43,7 +43,7 @@ func (s *sheet) place(text string, cut bool) bool {
 	if len(code) < 2 {
 		return false
 	}
-	return runs(s.streets, len(code), cut, func(r run) bool { return reads(s.streets, r, 0, code, sameInStreet) })
+	return s.runs(s.streets, len(code), cut, func(r run) bool { return s.reads(s.streets, r, 0, code, sameInStreet) })
 }
 
 // sameInStreet: streets hold letters and numbers.
@@ -124,7 +124,7 @@ func (s *sheet) number(text string) Outcome {
 	if s.exact {
 		eq = func(code rune, print []rune, i int) bool { return strings.ToUpper(string(print[i])) == string(code) }
 	}
-	if runs(s.words, len(code), false, func(r run) bool { return reads(s.words, r, 0, code, eq) }) {
+	if s.runs(s.words, len(code), false, func(r run) bool { return s.reads(s.words, r, 0, code, eq) }) {
 		return Found
 	}
 	return s.missing()
@@ -141,7 +141,7 @@ func (s *sheet) mrz(raw string) Outcome {
 		if len(code) < 3 {
 			continue
 		}
-		if !runs(s.words, len(code), false, func(r run) bool { return reads(s.words, r, 0, code, sameInStreet) }) {
+		if !s.runs(s.words, len(code), false, func(r run) bool { return s.reads(s.words, r, 0, code, sameInStreet) }) {
 			missing++
 		}
 	}

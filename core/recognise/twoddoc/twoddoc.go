@@ -26,9 +26,9 @@ const (
 	us = 0x1F // ends the message, the signature follows
 )
 
-// maxCode bounds what is looked at: the largest DataMatrix holds 1,556 bytes, and one
-// document may be spread over at most 36 of them.
-const maxCode = 36 * 1556
+// maxCode bounds what is looked at: the largest DataMatrix (144×144, ISO/IEC 16022) holds
+// 3,116 digits, less of anything else.
+const maxCode = 3116
 
 // ErrNone: the bytes are some other code, or none; nothing is wrong with them.
 var ErrNone = errors.New("no 2D-Doc")

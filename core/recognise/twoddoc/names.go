@@ -116,13 +116,14 @@ func (s *sheet) nearly(n Name) bool {
 		return true
 	}
 	if len(n.Given) == 0 {
-		return s.confused(family)
+		return s.confused(family) || s.misread(s.names, family, true)
 	}
 	given := letters(n.Given[0])
 	near := s.runs(s.names, len(family), false, func(r run) bool {
 		return s.reads(s.names, r, 0, family, same) && s.givenNear(r, given)
 	})
-	return near || s.confused(append(slices.Clone(family), given...))
+	whole := append(slices.Clone(family), given...)
+	return near || s.confused(whole) || s.misread(s.names, whole, true) || s.lost(n)
 }
 
 // givenNear looks for a given name or its initial around a surname, on the same line.

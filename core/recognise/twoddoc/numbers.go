@@ -2,6 +2,7 @@ package twoddoc
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"vaguemestre/core"
@@ -89,6 +90,13 @@ func (s *sheet) amount(cents int64) Outcome {
 		return Found
 	case s.doubtful[cents]:
 		return Unclear
+	case !s.exact:
+		want := strconv.FormatInt(cents, 10)
+		for other := range s.amounts {
+			if misreadDigits(strconv.FormatInt(other, 10), want) {
+				return Unclear
+			}
+		}
 	}
 	return s.missing()
 }
@@ -168,6 +176,8 @@ var dateLabels = map[string]*regexp.Regexp{
 	"08":     regexp.MustCompile(`(EXPIRE LE|EXPIRATION|FIN DE VALIDITE|JUSQU.AU)\W*$`),
 }
 
+func digits(d core.Date) string { return strings.ReplaceAll(d.String(), "-", "") }
+
 // date looks for a date in any form. Its absence says nothing, since a code holds dates
 // that are not printed; another date under its own label does.
 func (s *sheet) date(d core.Date, field string) Outcome {
@@ -177,7 +187,9 @@ func (s *sheet) date(d core.Date, field string) Outcome {
 		if p.date == d {
 			return Found
 		}
-		labelled = labelled || label != nil && label.MatchString(p.before)
+		if label != nil && label.MatchString(p.before) {
+			labelled = labelled || s.exact || !misreadDigits(digits(p.date), digits(d))
+		}
 	}
 	if labelled {
 		return Differs

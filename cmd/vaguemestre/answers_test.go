@@ -179,6 +179,9 @@ func TestSEC100_FromMailToAcknowledgement(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &shown); err != nil || !strings.Contains(shown.Text, "classé comme «\u00a0Avis d’impôt") || shown.HTML == "" {
 		t.Errorf("preview %s, %v", out, err)
 	}
+	if metrics := string(metricsOf(t, p)); !strings.Contains(metrics, "vaguemestre_letters_waiting 0") || !strings.Contains(metrics, `vaguemestre_letters_total{kind="receipt",state="sent"} 2`) {
+		t.Error("the metrics do not tell of the letters")
+	}
 	p.must("tenant", "mentions", "check")
 	p.must("check")
 	p.must("journal", "verify")

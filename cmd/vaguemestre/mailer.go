@@ -31,6 +31,7 @@ func (p *process) buildMailer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.metrics.watchLetters(s, p.now)
 	secrets, err := p.secrets(s)
 	if err != nil {
 		return err

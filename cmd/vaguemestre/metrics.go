@@ -157,3 +157,42 @@ func (c counted) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body
 	c.deposits.WithLabelValues(d.Channel, outcome).Inc()
 	return receipt, err
 }
+
+// watchLetters reads the outbox when the metrics are read.
+func (m *metrics) watchLetters(outbox outbox, now func() time.Time) {
+	m.registry.MustRegister(letterCollector{outbox, now})
+}
+
+type outbox interface {
+	WaitingLetters(ctx context.Context) (n int, since time.Time, err error)
+}
+
+type letterCollector struct {
+	outbox outbox
+	now    func() time.Time
+}
+
+var (
+	lettersWaiting = prometheus.NewDesc("vaguemestre_letters_waiting", "Letters ordered and not sent yet.", nil, nil)
+	lettersOldest  = prometheus.NewDesc("vaguemestre_letters_oldest_seconds", "Age of the oldest of them: the law wants a deposit registered within a working day.", nil, nil)
+)
+
+func (c letterCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- lettersWaiting
+	ch <- lettersOldest
+}
+
+func (c letterCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	n, since, err := c.outbox.WaitingLetters(ctx)
+	if err != nil {
+		return // the database is away: readiness says so, the scrape goes on
+	}
+	age := 0.0
+	if !since.IsZero() {
+		age = c.now().Sub(since).Seconds()
+	}
+	ch <- prometheus.MustNewConstMetric(lettersWaiting, prometheus.GaugeValue, float64(n))
+	ch <- prometheus.MustNewConstMetric(lettersOldest, prometheus.GaugeValue, age)
+}

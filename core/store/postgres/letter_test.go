@@ -192,6 +192,9 @@ func TestREL12_StatesOfALetter(t *testing.T) {
 		}
 		return "not there"
 	}
+	if n, since, err := mailer.WaitingLetters(ctx); n != 2 || err != nil || time.Since(since) > time.Minute {
+		t.Errorf("%d letters wait since %v, %v", n, since, err)
+	}
 	l := claim()
 	w.must(mailer.SettleLetter(ctx, l, core.LetterOutcome{State: core.LetterWaiting, Code: "451", Status: "4.7.1", RetryIn: time.Hour}))
 	if got := state(l.ID); got != "waiting 451 4.7.1" {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,6 +47,24 @@ func (s *Store) Letters(ctx context.Context, tenant core.TenantID, vault core.Ci
 		return nil, fmt.Errorf("list letters: %w", err)
 	}
 	return out, nil
+}
+
+// WaitingLetters counts the letters of all towns that wait, and says since when the oldest
+// does; the zero time when none waits.
+func (s *Store) WaitingLetters(ctx context.Context) (n int, since time.Time, err error) {
+	err = s.eachTenant(ctx, func(tenant core.TenantID, tx pgx.Tx) (bool, error) {
+		var here int
+		var oldest *time.Time
+		err := tx.QueryRow(ctx, `SELECT count(*), min(created_at) FROM letter WHERE tenant_id = $1 AND state = 'waiting'`, tenant).Scan(&here, &oldest)
+		if n += here; oldest != nil && (since.IsZero() || oldest.Before(since)) {
+			since = *oldest
+		}
+		return false, err
+	})
+	if err != nil && !errors.Is(err, core.ErrNotFound) {
+		return 0, time.Time{}, fmt.Errorf("count waiting letters: %w", err)
+	}
+	return n, since, nil
 }
 
 // RetryLetter makes a letter that waits, or was given up, due now; core.ErrNotFound for

@@ -23,6 +23,7 @@ import (
 // TestREL12_EachLetterArrivesOnce: three towns' letters, over few sessions, each once, to
 // its own town's relay.
 func TestREL12_EachLetterArrivesOnce(t *testing.T) {
+	t.Parallel()
 	relays := map[core.TenantID]*relaytest.Relay{}
 	for _, town := range []core.TenantID{"a", "b", "c"} {
 		relays[town] = (&relaytest.Relay{Offers: []string{"PIPELINING"}, User: string(town), Password: "p"}).Start(t)
@@ -50,6 +51,7 @@ func TestREL12_EachLetterArrivesOnce(t *testing.T) {
 
 // TestREL12_OneBadLetter: whatever is wrong with a letter is its own affair.
 func TestREL12_OneBadLetter(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{Answer: func(_ int, command string) string {
 		switch {
 		case strings.Contains(command, "<refused@"):
@@ -176,6 +178,7 @@ func TestREL12_PoisonLetter(t *testing.T) {
 // TestFLT15_StormRests: a relay that puts off one letter after another is left alone too;
 // one in twenty is no storm.
 func TestFLT15_StormRests(t *testing.T) {
+	t.Parallel()
 	var n atomic.Int64
 	storm := (&relaytest.Relay{Answer: func(_ int, command string) string {
 		if strings.HasPrefix(command, "RCPT") {
@@ -202,6 +205,7 @@ func TestFLT15_StormRests(t *testing.T) {
 
 // TestFLT15_TarpitHoldsItsOwn: a relay that never answers holds no other town's letters.
 func TestFLT15_TarpitHoldsItsOwn(t *testing.T) {
+	t.Parallel()
 	tarpit := (&relaytest.Relay{Answer: func(_ int, command string) string {
 		if strings.HasPrefix(command, "MAIL") {
 			return relaytest.Silent
@@ -228,6 +232,7 @@ func TestFLT15_TarpitHoldsItsOwn(t *testing.T) {
 // TestREL12_NotNoted: a letter that was sent, and not noted as sent, is sent again as the
 // same letter.
 func TestREL12_NotNoted(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{}).Start(t)
 	s := start(t, mailout.Config{Lease: 200 * time.Millisecond}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	s.outbox.mu.Lock()
@@ -247,6 +252,7 @@ func TestREL12_NotNoted(t *testing.T) {
 
 // TestREL12_DatabaseAway for a moment: the letter that was sent is noted, not sent again.
 func TestREL12_DatabaseAway(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{}).Start(t)
 	s := start(t, mailout.Config{Lease: 2 * time.Second}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	s.outbox.mu.Lock()
@@ -262,10 +268,11 @@ func TestREL12_DatabaseAway(t *testing.T) {
 // TestREL07_LongLetters keep their lease while they are composed, and one that lost it
 // is not settled by who lost it.
 func TestREL07_LongLetters(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{}).Start(t)
-	s := start(t, mailout.Config{Lease: 150 * time.Millisecond}, map[core.TenantID]*relaytest.Relay{"a": relay})
+	s := start(t, mailout.Config{Lease: time.Second}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	s.write = func(l core.LetterLease) (core.Letter, error) {
-		time.Sleep(600 * time.Millisecond)
+		time.Sleep(2500 * time.Millisecond)
 		return letter(l), nil
 	}
 	id := s.post("a", 1)[0]
@@ -288,7 +295,7 @@ func TestREL07_LongLetters(t *testing.T) {
 	}
 	id = s.post("a", 1)[0]
 	until(t, "it is taken away", func() bool { return s.row(id).lease.Token > 100 })
-	time.Sleep(200 * time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // past the next renewal
 	close(gone)
 	s.stop()
 	if r := s.row(id); r.settled > 0 {
@@ -299,6 +306,7 @@ func TestREL07_LongLetters(t *testing.T) {
 // TestSEC48_ReturnPaths: nobody can answer an automatic letter; other letters have a return
 // path of their own.
 func TestSEC48_ReturnPaths(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{Offers: []string{"DSN"}}).Start(t)
 	s := start(t, mailout.Config{}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	s.set("a", func(sender *mailout.Sender) {
@@ -338,6 +346,7 @@ func TestSEC48_ReturnPaths(t *testing.T) {
 
 // TestSEC53_LettersAreSigned with the town's keys, in front of all else.
 func TestSEC53_LettersAreSigned(t *testing.T) {
+	t.Parallel()
 	relay := (&relaytest.Relay{}).Start(t)
 	s := start(t, mailout.Config{}, map[core.TenantID]*relaytest.Relay{"a": relay})
 	secret, err := dkim.New()
@@ -379,6 +388,7 @@ func TestNoRelay(t *testing.T) {
 // TestStaleSessions: a kept session that the relay has closed, or that has had as many
 // messages as it allows, costs no letter an attempt, and the relay no rest.
 func TestStaleSessions(t *testing.T) {
+	t.Parallel()
 	for _, reply := range []string{relaytest.HangUp, "421 4.7.0 too many messages in this session"} {
 		var served atomic.Int64
 		relay := (&relaytest.Relay{Answer: func(session int, command string) string {
@@ -435,6 +445,7 @@ func (c closing) Close() error { c(); return nil }
 
 // TestREL12_FiveDays: how long a letter waits, and when it is given up.
 func TestREL12_FiveDays(t *testing.T) {
+	t.Parallel()
 	later := &submission.Fault{Code: "451", Status: "4.7.1"}
 	down := &submission.Fault{Relay: true, Code: submission.CodeUnreachable}
 	start := time.Date(2026, 11, 25, 9, 0, 0, 0, time.UTC)

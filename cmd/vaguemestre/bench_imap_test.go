@@ -116,9 +116,9 @@ func fillMailbox(b *testing.B, d *dovecottest.Server, to string) {
 
 func runMbsync(b *testing.B, d *dovecottest.Server, addr string, n int) {
 	dir := newHome(b)
-	host, port, _ := net.SplitHostPort(addr)
+	_, port, _ := net.SplitHostPort(addr)
 	rc := fmt.Sprintf("IMAPStore far\nHost %s\nPort %s\nUser %s\nPass %s\nSSLType IMAPS\nCertificateFile %s\n\nMaildirStore near\nPath %s/mail/\nInbox %s/inbox\n\nChannel all\nFar :far:\nNear :near:\nPatterns INBOX\nCreate Near\nSync Pull\nSyncState *\n",
-		host, port, dovecottest.User, dovecottest.Password, d.CA, dir, dir)
+		"localhost", port, dovecottest.User, dovecottest.Password, d.CA, dir, dir)
 	if err := firstError(os.MkdirAll(filepath.Join(dir, "mail"), 0o700), os.WriteFile(filepath.Join(dir, "rc"), []byte(rc), 0o600)); err != nil {
 		b.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func runMbsync(b *testing.B, d *dovecottest.Server, addr string, n int) {
 func runFetchmail(b *testing.B, d *dovecottest.Server, addr string, n int) {
 	dir := newHome(b)
 	_, port, _ := net.SplitHostPort(addr)
-	rc := fmt.Sprintf("set no syslog\npoll 127.0.0.1 service %s protocol IMAP auth password user %q password %q ssl sslcertck sslcertfile %q no keep fetchall mda \"cat >> %s/mbox\"\n",
+	rc := fmt.Sprintf("set no syslog\npoll localhost service %s protocol IMAP auth password user %q password %q ssl sslcertck sslcertfile %q no keep fetchall mda \"cat >> %s/mbox\"\n",
 		port, dovecottest.User, dovecottest.Password, d.CA, dir)
 	if err := os.WriteFile(filepath.Join(dir, "rc"), []byte(rc), 0o600); err != nil {
 		b.Fatal(err)

@@ -13,6 +13,9 @@ func (h header) automatic(s core.Sender) bool {
 	if s.Remote != "" && s.MailFrom == "" {
 		return true
 	}
+	if !s.Delivered.IsZero() && h.first("Return-Path") == "<>" { // of a message from a mailbox, what is left of one
+		return true
+	}
 	for _, name := range []string{"List-Id", "List-Unsubscribe", "List-Post", "List-Help", "X-Autoreply", "X-Autorespond"} {
 		if len(h.all(name)) > 0 {
 			return true

@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	mrand "math/rand/v2"
+	"net/mail"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -212,8 +213,15 @@ func TestGW3_ASelectionIsLaidOutAndComposed(t *testing.T) {
 		}
 		m, err := typeset.New(l, typeset.Sender{Name: "Ville", Address: "nepasrepondre@ville.test"}, h.now)
 		h.must(err)
-		if m.Size() > 1_000_000 {
-			t.Errorf("part %d is sent as %d bytes", i+1, m.Size())
+		var sent bytes.Buffer
+		h.must(m.Write(t.Context(), &sent))
+		read, err := mail.ReadMessage(bytes.NewReader(sent.Bytes()))
+		h.must(err)
+		if read.Header.Get("Bcc") != "" || bytes.Contains(sent.Bytes(), []byte("\nBcc:")) {
+			t.Errorf("part %d: a line of a name's own", i+1)
+		}
+		if sent.Len() > 1_000_000 || int64(sent.Len()) != m.Size() {
+			t.Errorf("part %d is sent as %d bytes", i+1, sent.Len())
 		}
 	}
 	got := h.journal("disclose", "compose_dispatch", "read")
@@ -222,8 +230,17 @@ func TestGW3_ASelectionIsLaidOutAndComposed(t *testing.T) {
 	for _, id := range []core.DocumentID{one, two, three} {
 		expected = append(expected, "agent disclose "+short(string(id)))
 	}
-	expected = append(expected, "mailer compose_dispatch "+short(string(d.Parts[0].ID)), "mailer read "+short(string(one)), "mailer read "+short(string(two)),
-		"mailer compose_dispatch "+short(string(d.Parts[1].ID)), "mailer read "+short(string(three)))
+	read := func(ids ...core.DocumentID) { // by this test, and again by the message
+		for range 2 {
+			for _, id := range ids {
+				expected = append(expected, "mailer read "+short(string(id)))
+			}
+		}
+	}
+	expected = append(expected, "mailer compose_dispatch "+short(string(d.Parts[0].ID)))
+	read(one, two)
+	expected = append(expected, "mailer compose_dispatch "+short(string(d.Parts[1].ID)))
+	read(three)
 	if !slices.Equal(got, expected) {
 		t.Errorf("journal\n%q, want\n%q", got, expected)
 	}
@@ -462,6 +479,33 @@ func TestSEC53_ComposedAsThingsStandThen(t *testing.T) {
 	h.refused("service_removed", err)
 	_, err = h.compose.Compose(t.Context(), core.LetterLease{LetterOrder: core.LetterOrder{Tenant: h.ID, Vault: h.zoe.ID, Object: string(core.NewID[dispatch.PartID]())}})
 	h.refused("no_dispatch", err)
+}
+
+// A version that takes the place of another between the summary and the file is not sent
+// under that summary.
+func TestAFileIsOfTheVersionThatIsSummedUp(t *testing.T) {
+	h := newHouse(t)
+	h.service("etat-civil", nil)
+	one, two := h.add("avis", "Zoé", 10), h.add("avis", "Zoé", 10)
+	l := h.mustLetter(h.send("etat-civil", one), 0)
+	h.Exec("UPDATE document SET replaces = '" + string(one) + "', state = 'to_confirm' WHERE id = '" + string(two) + "'")
+	var meta []byte
+	docs, err := h.HTTP.Documents(t.Context(), h.ID, h.zoe.ID)
+	h.must(err)
+	who := core.Access{Tenant: h.ID, Vault: h.zoe.ID, Actor: "test", Act: "confirm", Purpose: "test"}
+	for _, d := range docs {
+		if d.ID == two {
+			opened, err := h.Keeper.Unbox(t.Context(), who, d.Meta)
+			h.must(err)
+			meta, err = h.Keeper.Box(t.Context(), h.ID, h.zoe.ID, bytes.Replace(opened[0], []byte(two), []byte(one), 1))
+			h.must(err)
+		}
+	}
+	h.must(h.HTTP.Replace(t.Context(), who, two, core.DocumentValidated, meta))
+	if body, err := l.Files[0].Open(t.Context()); err == nil {
+		b, _ := io.ReadAll(body)
+		t.Errorf("another version's bytes: %v", bytes.Equal(b, h.files[two]))
+	}
 }
 
 // What stands in another document's row is not believed: nothing goes.

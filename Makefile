@@ -22,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=$(TAGS)
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run demo test check controls vuln race fuzz corpus bench bench-outbox bench-smtp kill
+.PHONY: help go build run demo test check controls vuln race fuzz corpus bench bench-smtp bench-imap bench-outbox kill kill-imap
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,3 +92,12 @@ bench-outbox: go ## letters a second; with the mailer killed 20 times; accepting
 bench-smtp: go ## mails accepted durably beside Postfix and a bare go-smtp server, in turns (as root)
 	@.ci/install test
 	go test -run '^$$' -bench BesidePostfix -benchtime 1x -timeout 30m ./cmd/vaguemestre
+
+bench-imap: go ## 1,000 messages out of a mailbox beside mbsync and fetchmail, and from APPEND to filed
+	@.ci/install test
+	@.ci/install bench-imap
+	go test -run '^$$' -bench 'BesideMbsync|AppendToFiled' -benchtime 1x -timeout 60m ./cmd/vaguemestre
+
+kill-imap: go ## pollers of a mailbox killed at random, its server restarted, its UIDVALIDITY changed, for long; SEED=0
+	@.ci/install test
+	go test -count=1 -v -timeout 60m -run PollersKilled ./cmd/vaguemestre -args -pollkills 100 -pollrestarts 20 -pollmails 500 -seed $(SEED)

@@ -108,12 +108,12 @@ func candidates(value string) (out []string) {
 	return out
 }
 
-// lookups keeps the answers of Locate for a moment: a mailbox is full of messages to the
-// same address.
+// lookups keeps the addresses that were found for a moment: a mailbox is full of messages
+// to the same one. What was not found may be made the next moment.
 type lookups struct {
 	mu    sync.Mutex
 	until time.Time
-	kept  map[string]core.Address // none: unknown
+	kept  map[string]core.Address
 }
 
 const (
@@ -128,17 +128,14 @@ func (l *lookups) find(ctx context.Context, locate func(context.Context, string)
 	}
 	a, there := l.kept[address]
 	l.mu.Unlock()
-	if !there {
-		var err error
-		if a, err = locate(ctx, address); err != nil && !errors.Is(err, core.ErrNotFound) {
-			return core.Address{}, err
-		}
+	if there {
+		return a, nil
+	}
+	a, err := locate(ctx, address)
+	if err == nil {
 		l.mu.Lock()
 		l.kept[address] = a
 		l.mu.Unlock()
 	}
-	if a.ID == "" {
-		return core.Address{}, core.ErrNotFound
-	}
-	return a, nil
+	return a, err
 }

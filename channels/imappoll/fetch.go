@@ -141,35 +141,35 @@ func (s *session) fetch(ctx context.Context, items []item) error {
 	return nil
 }
 
+// round reads each command's answer on its own: a server may mix the answers to those
+// that it was sent ahead.
 func (s *session) round(ctx context.Context, waiting []*batch) (again []item, err error) {
 	recorded := make(chan *batch, len(waiting))
 	concluded := make(chan error, 1)
 	go func() { concluded <- s.concludeAll(recorded, &again) }()
-	room := make(chan struct{}, s.cfg.InFlight)
-	var sent []*batch
-	for len(waiting) > 0 || len(sent) > 0 {
-		for len(sent) < commandsAhead && len(waiting) > 0 && ctx.Err() == nil {
-			s.request(waiting[0])
-			sent, waiting = append(sent, waiting[0]), waiting[1:]
-		}
-		if len(sent) == 0 {
+	room, ahead := make(chan struct{}, s.cfg.InFlight), make(chan struct{}, commandsAhead)
+	broke := make(chan error, len(waiting))
+	var reading sync.WaitGroup
+	for _, b := range waiting {
+		ahead <- struct{}{}
+		if ctx.Err() != nil || len(broke) > 0 {
 			break
 		}
-		b := sent[0]
-		sent = sent[1:]
-		err = s.read(b, room)
-		recorded <- b
-		if err != nil {
-			s.line.close(errCut)
-			for _, b := range sent { // nobody reads on: the library waits until somebody does
-				_ = b.cmd.Close()
+		s.request(b)
+		reading.Go(func() {
+			if err := s.read(b, room); err != nil {
+				broke <- err
+				s.line.close(errCut) // the other answers end, too
 			}
-			break
-		}
+			recorded <- b
+			<-ahead
+		})
 	}
+	reading.Wait()
 	close(recorded)
-	if failed := <-concluded; err == nil {
-		err = failed
+	err = <-concluded
+	if len(broke) > 0 {
+		err = <-broke
 	}
 	return again, err
 }

@@ -92,12 +92,17 @@ func (s *session) move(uids imap.UIDSet, target string) (moved bool, err error) 
 	defer s.within(2 * s.cfg.Patience)()
 	err = s.relocate(uids, target)
 	var no *imap.Error
+	var lacking *fault
 	if errors.As(err, &no) && no.Code == imap.ResponseCodeTryCreate {
 		if err = s.make(target, true); err == nil {
 			err = s.relocate(uids, target)
 		}
 	}
 	switch {
+	case errors.As(err, &lacking) && lacking.code == mailbox.FaultFolderCreate:
+		s.cfg.Seen(SeenMoved, "failed")
+		s.lacking = err
+		return false, nil
 	case errors.As(err, &no):
 		s.cfg.Seen(SeenMoved, "failed")
 		s.lacking = faulty(mailbox.FaultMove, "move: %s %s", no.Type, no.Code)

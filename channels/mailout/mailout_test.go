@@ -376,27 +376,32 @@ func TestNoRelay(t *testing.T) {
 	}
 }
 
-// TestStaleSessions: a kept session that the relay has closed costs no letter an attempt.
+// TestStaleSessions: a kept session that the relay has closed, or that has had as many
+// messages as it allows, costs no letter an attempt, and the relay no rest.
 func TestStaleSessions(t *testing.T) {
-	var served atomic.Int64
-	relay := (&relaytest.Relay{Answer: func(session int, command string) string {
-		if strings.HasPrefix(command, "MAIL") && session == 1 && served.Add(1) > 1 {
-			return relaytest.HangUp
+	for _, reply := range []string{relaytest.HangUp, "421 4.7.0 too many messages in this session"} {
+		var served atomic.Int64
+		relay := (&relaytest.Relay{Answer: func(session int, command string) string {
+			if strings.HasPrefix(command, "MAIL") && session == 1 && served.Add(1) > 1 {
+				return reply
+			}
+			return ""
+		}}).Start(t)
+		rests := func(code string) { t.Errorf("%q: rests for %s", reply, code) }
+		s := start(t, mailout.Config{Sessions: 1, Rests: rests}, map[core.TenantID]*relaytest.Relay{"a": relay})
+		first := s.post("a", 1)[0]
+		until(t, "sent", s.all("sent", 1))
+		second := s.post("a", 1)[0]
+		until(t, "sent", s.all("sent", 2))
+		for _, id := range []core.LetterID{first, second} {
+			if r := s.row(id); r.lease.Attempt != 1 {
+				t.Errorf("%q: attempt %d", reply, r.lease.Attempt)
+			}
 		}
-		return ""
-	}}).Start(t)
-	s := start(t, mailout.Config{Sessions: 1}, map[core.TenantID]*relaytest.Relay{"a": relay})
-	first := s.post("a", 1)[0]
-	until(t, "sent", s.all("sent", 1))
-	second := s.post("a", 1)[0]
-	until(t, "sent", s.all("sent", 2))
-	for _, id := range []core.LetterID{first, second} {
-		if r := s.row(id); r.lease.Attempt != 1 {
-			t.Errorf("attempt %d", r.lease.Attempt)
+		if begun, _, _ := relay.Sessions(); begun != 2 {
+			t.Errorf("%q: %d sessions", reply, begun)
 		}
-	}
-	if begun, _, _ := relay.Sessions(); begun != 2 {
-		t.Errorf("%d sessions", begun)
+		s.stop()
 	}
 }
 

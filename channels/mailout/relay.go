@@ -57,7 +57,8 @@ func (r *relay) rest(now time.Time) (time.Duration, string) {
 }
 
 // hand gives a message to the relay, over a kept session or a new one. A kept one that
-// turns out to be gone before anything was answered costs the letter nothing.
+// turns out to be gone, or has had as many messages as the relay allows, costs the letter
+// nothing: another session may say otherwise.
 func (m *Mailer) hand(ctx context.Context, r *relay, to submission.Relay, e submission.Envelope, message [][]byte) error {
 	select {
 	case r.slots <- struct{}{}:
@@ -81,7 +82,7 @@ func (m *Mailer) hand(ctx context.Context, r *relay, to submission.Relay, e subm
 			return err
 		}
 		k.conn.Drop()
-		if reused && fault != nil && fault.Code == submission.CodeSilent && fault.Relay {
+		if reused && fault != nil && fault.Relay && !fault.Begun {
 			continue
 		}
 		return err

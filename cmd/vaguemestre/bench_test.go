@@ -28,13 +28,7 @@ import (
 func splitHome(b *testing.B) (base *program, env []string) {
 	b.Helper()
 	base = start(b, newHome(b), nil, "--roles", "http,keeper")
-	return base, []string{
-		"VAGUEMESTRE_DATABASE_URL=postgres:///vaguemestre?host=" + filepath.Join(base.home, "postgres", "run") + "&user=vaguemestre",
-		"VAGUEMESTRE_REDIS_URL=unix://" + filepath.Join(base.home, "redis", "run", "redis.sock"),
-		"VAGUEMESTRE_BLOB_URL=" + filepath.Join(base.home, "blobs"),
-		"VAGUEMESTRE_INDEX_KEY_FILE=" + filepath.Join(base.home, "keys", "index.key"),
-		"VAGUEMESTRE_KEK_FILE=" + filepath.Join(base.home, "keys", "kek.json"),
-	}
+	return base, shared(base)
 }
 
 // BenchmarkAccept: mails a second, acknowledged and durable, by postfix's smtp-source on

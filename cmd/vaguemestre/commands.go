@@ -209,7 +209,9 @@ func showFields(fields ...string) func(io.Writer, json.RawMessage) error {
 		}
 		parts := make([]string, len(fields))
 		for i, f := range fields {
-			parts[i] = fmt.Sprint(m[f])
+			if parts[i] = "-"; m[f] != nil {
+				parts[i] = fmt.Sprint(m[f])
+			}
 		}
 		_, err := fmt.Fprintln(w, strings.Join(parts, "\t"))
 		return err

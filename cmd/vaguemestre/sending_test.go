@@ -64,7 +64,11 @@ func TestSEC53_KeysAndRelayByCommand(t *testing.T) {
 	if !strings.Contains(shown, `vm2._domainkey.ville.test. IN TXT "v=DKIM1; k=rsa; p=`) || strings.Contains(shown, "PRIVATE") {
 		t.Errorf("shown: %s", shown)
 	}
-	p.must("tenant", "set", "--tenant", "demo", "dkim_domain=ville.test", "dkim_selector=vm1")
+	p.must("tenant", "set", "--tenant", "demo", "dkim_domain=ville.test", "dkim_selector=nobodys")
+	if s, code := check(); s.Fault != mailout.CodeSettings || code != 1 {
+		t.Errorf("a selector without keys: %+v, exit %d", s, code)
+	}
+	p.must("tenant", "set", "--tenant", "demo", "dkim_selector=vm1")
 	if s, _ := check(); !s.Signs || len(s.Keys) != 2 || s.Keys[0] != keys[0] || s.Keys[1] != keys[1] {
 		t.Errorf("in force: %+v", s.Keys)
 	}

@@ -63,9 +63,12 @@ func New(store Store, keys Keys, now func() time.Time) *Filer { return &Filer{st
 // version of the one that a reply replaces. Run again, or for content the vault holds
 // already, it makes no second document and no second version.
 func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta core.PieceMeta, v core.Verdict, t catalogue.Type) (core.DocumentID, error) {
-	answered, err := f.store.Answered(ctx, lease)
-	if err != nil {
-		return "", err
+	var answered Answered
+	if p.Answers != "" {
+		var err error
+		if answered, err = f.store.Answered(ctx, lease); err != nil {
+			return "", err
+		}
 	}
 	doc := f.document(p, v, t)
 	reason := answered.place(&doc, p.Trust)

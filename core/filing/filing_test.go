@@ -270,7 +270,7 @@ func TestNIM2_WhereAReplysFileGoes(t *testing.T) {
 		if c.reply {
 			s.answered = filing.Answered{Deposit: "deposit", Documents: c.answers}
 		}
-		p := core.Piece{Trust: c.trust, Journey: core.JourneyHome, ID: "piece"}
+		p := core.Piece{Trust: c.trust, Journey: core.JourneyHome, ID: "piece", Answers: s.answered.Deposit}
 		if _, err := filing.New(s, plainKeys{}, func() time.Time { return today }).File(t.Context(), core.Lease{}, p, core.PieceMeta{}, core.Verdict{Type: "carte"}, typ); err != nil {
 			t.Fatal(err)
 		}

@@ -94,8 +94,8 @@ const patience = 20 * time.Second
 
 // Locate says whose address this is: a citizen's secret one, a town's generic one, or the
 // return path of a letter; core.ErrNotFound when it is unknown, revoked or expired: they
-// cannot be told apart. What was found is taken for granted for a second: Accept looks
-// again, in the commit.
+// cannot be told apart. What was found is taken for granted for a tenth of a
+// second: Accept looks again, in the commit.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	if address.LikeBounce(to) {
 		return i.bounce(ctx, to)
@@ -120,7 +120,7 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 }
 
 const (
-	locatedFor  = time.Second
+	locatedFor  = 100 * time.Millisecond
 	locatedMost = 1000
 )
 

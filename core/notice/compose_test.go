@@ -173,7 +173,6 @@ func compose(t *testing.T, i int, language string) (core.Letter, *keys) {
 		t.Fatal(err)
 	}
 	a.told.Body.Object = "object"
-	a.told.Tenant = "town"
 	if a.told.Envelope, err = k.key.Seal("town", "object", vault.LabelEnvelope, []byte(`{"key":"42@example.test"}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ import (
 // The account of the mailbox.
 const (
 	User     = "depot@ville.test"
-	Password = "secret"
+	Password = "mot-de-passe-7f3a"
 )
 
 // Server is a running Dovecot.

@@ -18,6 +18,7 @@ type Proxy struct {
 	conns map[net.Conn]bool
 	left  int64 // bytes of the server's until the line is cut; below 0: never
 	cuts  int
+	first time.Time
 }
 
 // StartProxy puts a proxy before a server until the test ends. delay is that of a round
@@ -69,8 +70,20 @@ func (p *Proxy) Cuts() int {
 	return p.cuts
 }
 
+// First is when somebody connected first.
+func (p *Proxy) First() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.first
+}
+
 func (p *Proxy) serve(client net.Conn) {
 	defer client.Close()
+	p.mu.Lock()
+	if p.first.IsZero() {
+		p.first = time.Now()
+	}
+	p.mu.Unlock()
 	server, err := net.Dial("tcp", p.to)
 	if err != nil {
 		return

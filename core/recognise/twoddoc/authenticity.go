@@ -9,7 +9,7 @@ type Authenticity struct {
 	Matches     *bool    `json:"matches_text"`
 	Differences []string `json:"differences"`
 	Reason      string   `json:"reason,omitempty"`
-	Test        bool     `json:"test,omitempty"`
+	Test        bool     `json:"test,omitempty"` // an authority for tests signed one of them
 }
 
 // severity orders verdicts: of several codes on a document, the worst speaks for it.

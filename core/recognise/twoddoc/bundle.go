@@ -21,8 +21,9 @@ const (
 
 // ReadCertificates reads the certificates of a file in any of the forms in which the
 // authorities publish them: PEM, DER, DER one behind another, a MIME multipart of DER
-// (RFC 4387), a PKCS #7 of certificates alone (RFC 2315). All are read or none: a file that
-// is damaged half-way is refused.
+// (RFC 4387), a PKCS #7 of certificates alone (RFC 2315). A file that is damaged gives
+// none; one certificate that cannot be read among others is left out: then there is both a
+// result and an error.
 func ReadCertificates(data []byte) ([]*x509.Certificate, error) {
 	if len(data) > maxBundle {
 		return nil, errors.New("file larger than any bundle of certificates")
@@ -35,14 +36,16 @@ func ReadCertificates(data []byte) ([]*x509.Certificate, error) {
 		return nil, errors.New("no certificate in it")
 	}
 	var out []*x509.Certificate
+	var errs []error
 	for i, der := range blocks {
 		cert, err := x509.ParseCertificate(der)
 		if err != nil {
-			return nil, fmt.Errorf("certificate %d of the file: %w", i+1, err)
+			errs = append(errs, fmt.Errorf("certificate %d of the file: %w", i+1, err))
+			continue
 		}
 		out = append(out, cert)
 	}
-	return out, nil
+	return out, errors.Join(errs...)
 }
 
 func derBlocks(data []byte) ([][]byte, error) {

@@ -43,13 +43,13 @@ type Compared struct {
 
 // Match is the answer to whether code and print agree: yes, no, or neither can be said.
 type Match struct {
-	Matches     *bool      `json:"matches_text"`
-	Differences []string   `json:"differences"` // in French, for an agent; without the values
-	Compared    []Compared `json:"compared,omitempty"`
+	Matches     *bool
+	Differences []string // in French, for an agent; without the values
+	Compared    []Compared
 }
 
 // maxPrint bounds the text that is looked at, in bytes.
-const maxPrint = 512 << 10
+const maxPrint = 128 << 10
 
 // Compare looks for what the code says in the print. What is only written otherwise
 // counts as found: accents, case, hyphens, order of names, abbreviated streets, spaces in
@@ -61,9 +61,6 @@ const maxPrint = 512 << 10
 // every one of them found, a person among them if the code names any, and the document's
 // date if any date is printed.
 func (c *Code) Compare(p Print) Match {
-	if len(p.Text) > maxPrint {
-		p.Text = strings.ToValidUTF8(p.Text[:maxPrint], "")
-	}
 	s := newSheet(p)
 	var all []Compared
 	for _, person := range c.persons() {

@@ -83,6 +83,7 @@ func TestCompareNames(t *testing.T) {
 func TestCompareReadings(t *testing.T) {
 	long := strings.Repeat("Une facture lisible comme tant autres, avec des lignes et des mots. ", 3)
 	for printed, want := range map[string]Outcome{
+		"Mme Julie": Unclear, "BERNARD": Unclear, "Mme Julie BLRNARD": Unclear, "Mme Julie au restaurant": Differs, "Mme Corinne BERNARD": Differs, "Mme Julie MARTIN": Differs,
 		"Mme Julie BEMARD": Unclear, "Mme Julie BERNARD": Found, "Mme JuIie BERNARD": Found, "Mme Julie BERTRAND": Differs, "Mme Julie BERNARO": Unclear,
 	} {
 		code := unsigned(t, billHeader, "10MME/BERNARD/JULIE·")
@@ -130,6 +131,30 @@ func TestCompareAmounts(t *testing.T) {
 	}
 }
 
+// TestCompareMisreadNumbers: a digit that a scanner takes for another is no yes, and no
+// no; elsewhere a digit is a digit.
+func TestCompareMisreadNumbers(t *testing.T) {
+	long := strings.Repeat("Une facture lisible comme tant autres, avec des lignes et des mots. ", 3)
+	for printed, want := range map[string][2]Outcome{ // read off a picture, a PDF's own text
+		"1 319,24 € 75000": {Found, Found}, "1 819,24 € 76000": {Unclear, Differs}, "1 519,24 € 73000": {Differs, Differs}, "1 879,24 € 76600": {Differs, Differs},
+	} {
+		for i, want := range want {
+			s := newSheet(Print{Text: long + printed, Exact: i == 1})
+			if got := s.amount(131924); got != want {
+				t.Errorf("amount in %q: %s, want %s", printed, got, want)
+			}
+			if got := s.number("75000"); got != want {
+				t.Errorf("post code in %q: %s, want %s", printed, got, want)
+			}
+		}
+	}
+	for printed, want := range map[string]Outcome{"145 avenuc des Spécimens": Unclear, "145 avenue des Spécimens": Found, "145 rue Haute": Differs} {
+		if got := newSheet(Print{Text: long + printed}).street("145 AVENUE DES SPECIMENS", false); got != want {
+			t.Errorf("%q: %s, want %s", printed, got, want)
+		}
+	}
+}
+
 func TestCompareStreets(t *testing.T) {
 	for _, c := range []struct {
 		coded, printed string
@@ -162,6 +187,16 @@ func TestCompareDates(t *testing.T) {
 	} {
 		s := newSheet(Print{Text: "Une facture\n" + printed + "\n", Exact: true})
 		if got := s.date(d, "issued"); got != want {
+			t.Errorf("%q: %s, want %s", printed, got, want)
+		}
+	}
+}
+
+// TestCompareMisreadDates: 2012 read as 2072 under the date's label is no contradiction.
+func TestCompareMisreadDates(t *testing.T) {
+	d, _ := printedDate("15102012")
+	for printed, want := range map[string]Outcome{"Facture du 15/10/2072": Unclear, "Facture du 15/10/2026": Differs, "Facture du 15/10/2012": Found} {
+		if got := newSheet(Print{Text: printed}).date(d, "issued"); got != want {
 			t.Errorf("%q: %s, want %s", printed, got, want)
 		}
 	}

@@ -158,11 +158,8 @@ func (l *loader) each(name string, take func(authority, id string, cert *x509.Ce
 		return err
 	}
 	certs, err := ReadCertificates(data)
-	if err != nil {
-		return err
-	}
 	authority, id, named := idsOf(name)
-	var errs []error
+	errs := []error{err}
 	for _, cert := range certs {
 		a, i := authority, id
 		if !named {

@@ -72,7 +72,7 @@ func spellings(n Name) [][]rune {
 	}
 	var out [][]rune
 	run := slices.Clone(family)
-	for _, g := range n.Given {
+	for _, g := range n.Given[:min(len(n.Given), 8)] {
 		run = append(run, letters(g)...)
 		out = append(out, slices.Clone(run))
 	}
@@ -87,7 +87,7 @@ func (s *sheet) named(code []rune, cut bool) bool {
 		return false
 	}
 	for _, words := range [][]word{s.names, s.maiden} {
-		found := runs(words, len(code), cut, func(r run) bool {
+		found := s.runs(words, len(code), cut, func(r run) bool {
 			if !unglued(words, r) || words[r.to-1].line > words[r.from].line+2 {
 				return false
 			}
@@ -95,7 +95,7 @@ func (s *sheet) named(code []rune, cut bool) bool {
 				if k > 0 && cut {
 					break
 				}
-				if reads(words, r, k, code, same) {
+				if s.reads(words, r, k, code, same) {
 					return true
 				}
 			}
@@ -116,13 +116,14 @@ func (s *sheet) nearly(n Name) bool {
 		return true
 	}
 	if len(n.Given) == 0 {
-		return s.confused(family)
+		return s.confused(family) || s.misread(s.names, family, true)
 	}
 	given := letters(n.Given[0])
-	near := runs(s.names, len(family), false, func(r run) bool {
-		return reads(s.names, r, 0, family, same) && s.givenNear(r, given)
+	near := s.runs(s.names, len(family), false, func(r run) bool {
+		return s.reads(s.names, r, 0, family, same) && s.givenNear(r, given)
 	})
-	return near || s.confused(append(slices.Clone(family), given...))
+	whole := append(slices.Clone(family), given...)
+	return near || s.confused(whole) || s.misread(s.names, whole, true) || s.lost(n)
 }
 
 // givenNear looks for a given name or its initial around a surname, on the same line.
@@ -138,7 +139,7 @@ func (s *sheet) givenNear(r run, given []rune) bool {
 			continue
 		}
 		next := i == r.from-1 || i == r.to
-		if next && len(w.text) == 1 && same(given[0], w.text, 0) || len(w.text) == len(given) && reads(s.names, run{i, i + 1}, 0, given, same) {
+		if next && len(w.text) == 1 && same(given[0], w.text, 0) || len(w.text) == len(given) && s.reads(s.names, run{i, i + 1}, 0, given, same) {
 			return true
 		}
 	}
@@ -152,14 +153,16 @@ func (s *sheet) confused(code []rune) bool {
 		return false
 	}
 	want := blur(string(code))
-	blurred := make([]word, len(s.names))
-	for i, w := range s.names {
-		blurred[i] = word{text: []rune(blur(w.upper)), line: w.line}
+	if s.blurred == nil {
+		s.blurred = make([]word, len(s.names))
+		for i, w := range s.names {
+			s.blurred[i] = word{text: []rune(blur(w.upper)), line: w.line}
+		}
 	}
 	exactly := func(code rune, print []rune, i int) bool { return print[i] == code }
-	return runs(blurred, len([]rune(want)), false, func(r run) bool {
+	return s.runs(s.blurred, len([]rune(want)), false, func(r run) bool {
 		for k := range r.to - r.from {
-			if reads(blurred, r, k, []rune(want), exactly) {
+			if s.reads(s.blurred, r, k, []rune(want), exactly) {
 				return true
 			}
 		}

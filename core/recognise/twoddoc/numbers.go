@@ -2,6 +2,7 @@ package twoddoc
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 
 	"vaguemestre/core"
@@ -59,17 +60,24 @@ type grouping struct {
 	doubtful bool
 }
 
-// groupings are the ways to read "12 345 678,90": as one number, or its last groups as one
-// and the first as another.
+// groupings are the ways to read "12 345 678,90": as one number, or, if the space was one
+// between columns, as some of its groups.
 func groupings(number string) []grouping {
+	const most = 5 // groups of one amount
 	decimals := ""
 	if i := strings.LastIndexAny(number, ",."); i >= 0 && len(number)-i-1 <= 2 {
 		number, decimals = number[:i], ","+number[i+1:]
 	}
 	groups := strings.FieldsFunc(number, func(r rune) bool { return r < '0' || r > '9' })
-	out := []grouping{{strings.Join(groups, "") + decimals, false}}
-	for i := 1; i < len(groups); i++ {
-		out = append(out, grouping{strings.Join(groups[i:], "") + decimals, true}, grouping{strings.Join(groups[:i], ""), true})
+	var out []grouping
+	for from := range groups {
+		for to := from + 1; to <= min(len(groups), from+most); to++ {
+			g := grouping{text: strings.Join(groups[from:to], ""), doubtful: to-from < len(groups)}
+			if to == len(groups) {
+				g.text += decimals
+			}
+			out = append(out, g)
+		}
 	}
 	return out
 }
@@ -82,6 +90,13 @@ func (s *sheet) amount(cents int64) Outcome {
 		return Found
 	case s.doubtful[cents]:
 		return Unclear
+	case !s.exact:
+		want := strconv.FormatInt(cents, 10)
+		for other := range s.amounts {
+			if misreadDigits(strconv.FormatInt(other, 10), want) {
+				return Unclear
+			}
+		}
 	}
 	return s.missing()
 }
@@ -100,6 +115,11 @@ var (
 
 var months = map[string]string{"JAN": "01", "FEV": "02", "MAR": "03", "AVR": "04", "MAI": "05", "JUN": "06", "JUL": "07", "AOU": "08", "SEP": "09", "OCT": "10", "NOV": "11", "DEC": "12"}
 
+// maxLabel is how far before a date its label is looked for, in bytes.
+const maxLabel = 80
+
+const maxDates = 2_000
+
 // findDates reads the full dates of a text.
 func findDates(text string) []dated {
 	var out []dated
@@ -110,11 +130,12 @@ func findDates(text string) []dated {
 			if len(year) == 2 {
 				year = "20" + year
 			}
-			if d, ok := civil(year, month, day); ok {
+			if d, ok := civil(year, month, day); ok && len(out) < maxDates {
 				before := upper[:at[0]]
 				if strings.TrimSpace(before) == "" {
 					before = previous
 				}
+				before = before[max(0, len(before)-maxLabel):]
 				out = append(out, dated{d, before})
 			}
 		}
@@ -155,6 +176,8 @@ var dateLabels = map[string]*regexp.Regexp{
 	"08":     regexp.MustCompile(`(EXPIRE LE|EXPIRATION|FIN DE VALIDITE|JUSQU.AU)\W*$`),
 }
 
+func digits(d core.Date) string { return strings.ReplaceAll(d.String(), "-", "") }
+
 // date looks for a date in any form. Its absence says nothing, since a code holds dates
 // that are not printed; another date under its own label does.
 func (s *sheet) date(d core.Date, field string) Outcome {
@@ -164,7 +187,9 @@ func (s *sheet) date(d core.Date, field string) Outcome {
 		if p.date == d {
 			return Found
 		}
-		labelled = labelled || label != nil && label.MatchString(p.before)
+		if label != nil && label.MatchString(p.before) {
+			labelled = labelled || s.exact || !misreadDigits(digits(p.date), digits(d))
+		}
 	}
 	if labelled {
 		return Differs

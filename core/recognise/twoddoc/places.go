@@ -34,16 +34,22 @@ func streetWords(text string) []word {
 
 var unquote = strings.NewReplacer("'", " ", "’", " ", "‘", " ", "`", " ", "´", " ")
 
-// place looks for words of an address, in their order.
-func (s *sheet) place(text string, cut bool) bool {
+// placeCode is a place as one run of letters.
+func placeCode(text string) []rune {
 	var code []rune
 	for _, w := range streetWords(text) {
 		code = append(code, []rune(w.upper)...)
 	}
+	return code
+}
+
+// place looks for words of an address, in their order.
+func (s *sheet) place(text string, cut bool) bool {
+	code := placeCode(text)
 	if len(code) < 2 {
 		return false
 	}
-	return runs(s.streets, len(code), cut, func(r run) bool { return reads(s.streets, r, 0, code, sameInStreet) })
+	return s.runs(s.streets, len(code), cut, func(r run) bool { return s.reads(s.streets, r, 0, code, sameInStreet) })
 }
 
 // sameInStreet: streets hold letters and numbers.
@@ -55,7 +61,7 @@ func (s *sheet) street(text string, cut bool) Outcome {
 	if s.place(text, cut) {
 		return Found
 	}
-	if s.nearStreet(text) {
+	if s.nearStreet(text) || s.misread(s.streets, placeCode(text), false) {
 		return Unclear
 	}
 	return s.missing()
@@ -124,8 +130,11 @@ func (s *sheet) number(text string) Outcome {
 	if s.exact {
 		eq = func(code rune, print []rune, i int) bool { return strings.ToUpper(string(print[i])) == string(code) }
 	}
-	if runs(s.words, len(code), false, func(r run) bool { return reads(s.words, r, 0, code, eq) }) {
+	if s.runs(s.words, len(code), false, func(r run) bool { return s.reads(s.words, r, 0, code, eq) }) {
 		return Found
+	}
+	if s.misreadNumber(code) {
+		return Unclear
 	}
 	return s.missing()
 }
@@ -141,7 +150,7 @@ func (s *sheet) mrz(raw string) Outcome {
 		if len(code) < 3 {
 			continue
 		}
-		if !runs(s.words, len(code), false, func(r run) bool { return reads(s.words, r, 0, code, sameInStreet) }) {
+		if !s.runs(s.words, len(code), false, func(r run) bool { return s.reads(s.words, r, 0, code, sameInStreet) }) {
 			missing++
 		}
 	}

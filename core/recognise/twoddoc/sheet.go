@@ -10,6 +10,7 @@ import (
 // sheet is a print taken apart into words.
 type sheet struct {
 	exact    bool
+	work     int  // comparisons that may still be made: a print costs no more, however it is made
 	legible  bool // enough of it can be read for what is not found not to be there
 	words    []word
 	names    []word // without what stands around names: titles, labels
@@ -18,7 +19,11 @@ type sheet struct {
 	dates    []dated
 	amounts  map[int64]bool // hundredths, signs apart
 	doubtful map[int64]bool // amounts that would be there if columns were parted otherwise
+	blurred  []word         // names as a bad camera sees them; made when asked for
 }
+
+// maxWork is some tenths of a second; a page needs a hundredth of it.
+const maxWork = 30_000_000
 
 // word is a word or number of the print.
 type word struct {
@@ -29,13 +34,17 @@ type word struct {
 }
 
 func newSheet(p Print) *sheet {
-	s := &sheet{exact: p.Exact, words: splitWords(p.Text)}
+	cut := len(p.Text) > maxPrint
+	if cut {
+		p.Text = strings.ToValidUTF8(p.Text[:maxPrint], "")
+	}
+	s := &sheet{exact: p.Exact, work: maxWork, words: splitWords(p.Text)}
 	s.names = withoutLabels(s.words)
 	s.maiden = withoutMaiden(s.names)
 	s.streets = streetWords(p.Text)
 	s.dates = findDates(p.Text)
 	s.amounts, s.doubtful = findAmounts(p.Text)
-	s.legible = s.isLegible()
+	s.legible = !cut && s.isLegible()
 	return s
 }
 
@@ -59,7 +68,7 @@ func (s *sheet) isLegible() bool {
 
 // missing is the outcome for what was looked for in vain.
 func (s *sheet) missing() Outcome {
-	if s.legible {
+	if s.legible && s.work > 0 {
 		return Differs
 	}
 	return Unclear
@@ -197,11 +206,14 @@ type run struct{ from, to int }
 
 // runs calls take with every stretch of whole words that has n letters, or with cut, at
 // least n of which the last word holds the n-th.
-func runs(words []word, n int, cut bool, take func(run) bool) bool {
+func (s *sheet) runs(words []word, n int, cut bool, take func(run) bool) bool {
 	const most = 12
 	for from := range words {
 		sum := 0
 		for to := from; to < len(words) && to < from+most; to++ {
+			if s.work--; s.work < 0 {
+				return false
+			}
 			sum += len(words[to].text)
 			if sum >= n {
 				if (sum == n || cut) && take(run{from, to + 1}) {
@@ -215,7 +227,7 @@ func runs(words []word, n int, cut bool, take func(run) bool) bool {
 }
 
 // reads reports whether the words of a run, begun at its k-th and gone round, spell code.
-func reads(words []word, r run, k int, code []rune, eq func(rune, []rune, int) bool) bool {
+func (s *sheet) reads(words []word, r run, k int, code []rune, eq func(rune, []rune, int) bool) bool {
 	n := r.to - r.from
 	at := 0
 	for j := range n {
@@ -224,7 +236,7 @@ func reads(words []word, r run, k int, code []rune, eq func(rune, []rune, int) b
 			if at == len(code) {
 				return true // cut short
 			}
-			if !eq(code[at], w, i) {
+			if s.work--; s.work < 0 || !eq(code[at], w, i) {
 				return false
 			}
 			at++

@@ -231,13 +231,23 @@ func TestBundles(t *testing.T) {
 		}
 	}
 	for name, data := range map[string][]byte{
-		"nothing": nil, "text": []byte("<html>404</html>"), "half of one": both[:len(both)-9], "a sequence": {0x30, 3, 2, 1, 1}, "an integer behind": append(bytes.Clone(a.Raw), 2, 1, 1),
+		"nothing": nil, "text": []byte("<html>404</html>"), "half of one": both[:len(both)-9], "an integer behind": append(bytes.Clone(a.Raw), 2, 1, 1),
 		"length of 4 GiB": {0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF, 1}, "boundary alone": []byte("--"), "no end": []byte("--x\r\nA: b\r\n\r\n"), "key": []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"),
 		"too large": make([]byte, maxBundle+1), "many": bytes.Repeat([]byte{0x30, 0}, maxCertificates+1),
 	} {
 		if certs, err := ReadCertificates(data); err == nil {
 			t.Errorf("%s: %d certificates", name, len(certs))
 		}
+	}
+}
+
+// TestBundleWithOneDamaged: the others are read, and the damage is told.
+func TestBundleWithOneDamaged(t *testing.T) {
+	ca := twoddoctest.NewCA(t, "FR98")
+	a := ca.Issue("0001", elliptic.P256())
+	certs, err := ReadCertificates(append([]byte{0x30, 3, 2, 1, 1}, a.Cert.Raw...))
+	if len(certs) != 1 || err == nil || !certs[0].Equal(a.Cert) {
+		t.Errorf("%d certificates, %v", len(certs), err)
 	}
 }
 

@@ -26,9 +26,9 @@ const (
 	us = 0x1F // ends the message, the signature follows
 )
 
-// maxCode bounds what is looked at: the largest DataMatrix holds 1,556 bytes, and one
-// document may be spread over at most 36 of them.
-const maxCode = 36 * 1556
+// maxCode bounds what is looked at: the largest DataMatrix (144×144, ISO/IEC 16022) holds
+// 3,116 digits, less of anything else.
+const maxCode = 3116
 
 // ErrNone: the bytes are some other code, or none; nothing is wrong with them.
 var ErrNone = errors.New("no 2D-Doc")
@@ -67,8 +67,8 @@ type Header struct {
 	Binary    bool      `json:"binary,omitempty"`
 	Authority string    `json:"authority"`         // the certification authority: country and number, FR03
 	Cert      string    `json:"certificate"`       // the certificate's id at that authority: its subject's CN
-	Issued    core.Date `json:"issued"`            // date of the document; zero when undated
-	Signed    core.Date `json:"signed"`            // date of the signature
+	Issued    core.Date `json:"issued,omitzero"`   // date of the document; zero when undated
+	Signed    core.Date `json:"signed,omitzero"`   // date of the signature
 	Type      string    `json:"document_type"`     // code of the document's kind
 	Label     string    `json:"label,omitempty"`   // that kind in French; "" when unknown
 	Perimeter string    `json:"perimeter"`         // whose table of types and fields it follows

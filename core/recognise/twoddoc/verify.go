@@ -29,9 +29,9 @@ const (
 
 // Result is a verdict with its reason in French, fit for an agent; it quotes no field.
 type Result struct {
-	Verdict Verdict `json:"verdict"`
-	Reason  string  `json:"reason"`
-	Test    bool    `json:"test,omitempty"` // by an authority for tests, which was given
+	Verdict Verdict
+	Reason  string
+	Test    bool // by an authority for tests, which was given
 }
 
 // Trusted knows certificates. *Trust is one; Several asks more than one.
@@ -99,10 +99,10 @@ func (c *Code) Verify(trust Trusted) Result {
 	case c.headerFault != "":
 		r.Verdict, r.Reason = Malformed, "L’en-tête du code est incorrect : "+c.headerFault+"."
 	case !inTime(signer, c.Header.Signed):
-		r.Verdict, r.Reason = CertificateExpiredAtSigning, fmt.Sprintf("Signé le %s, hors de la durée du certificat %s-%s (du %s au %s).", french(c.Header.Signed),
-			c.Header.Authority, c.Header.Cert, french(core.DateOf(signer.NotBefore.UTC())), french(core.DateOf(signer.NotAfter.UTC())))
+		r.Verdict, r.Reason = CertificateExpiredAtSigning, fmt.Sprintf("Signé le %s, hors de la durée du certificat %s-%s (du %s au %s).", French(c.Header.Signed),
+			c.Header.Authority, c.Header.Cert, French(core.DateOf(signer.NotBefore.UTC())), French(core.DateOf(signer.NotAfter.UTC())))
 	default:
-		r.Verdict, r.Reason = Valid, fmt.Sprintf("Signé le %s par le certificat %s-%s (%s).", french(c.Header.Signed), c.Header.Authority, c.Header.Cert, organisation(signer))
+		r.Verdict, r.Reason = Valid, fmt.Sprintf("Signé le %s par le certificat %s-%s (%s).", French(c.Header.Signed), c.Header.Authority, c.Header.Cert, organisation(signer))
 	}
 	if r.Test {
 		r.Reason += " Autorité de test."
@@ -152,7 +152,8 @@ func organisation(cert *x509.Certificate) string {
 	return cert.SerialNumber.Text(16)
 }
 
-func french(d core.Date) string {
+// French is a date as French prints write it.
+func French(d core.Date) string {
 	if d.IsZero() {
 		return "(sans date)"
 	}

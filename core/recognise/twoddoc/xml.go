@@ -36,7 +36,7 @@ func parseXML(data []byte) (*element, error) {
 	if len(data) > maxXML {
 		return nil, errors.New("XML larger than any trust list")
 	}
-	d := xml.NewDecoder(bytes.NewReader(data))
+	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\uFEFF"))))
 	var root, at *element
 	depth := 0
 	for {

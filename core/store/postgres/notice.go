@@ -95,7 +95,7 @@ func silence(ctx context.Context, tx pgx.Tx, t core.TenantID, vault core.Citizen
 
 // Told reads a deposit as letters speak of it; core.ErrNotFound.
 func (s *Store) Told(ctx context.Context, t core.TenantID, deposit core.DepositID) (notice.Told, error) {
-	told := notice.Told{Tenant: t, Deposit: deposit}
+	told := notice.Told{Deposit: deposit}
 	err := s.tx(ctx, t, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			SELECT coalesce(d.citizen_id::text,''), d.channel, d.state, d.trust, d.received_at, d.envelope, d.origin, coalesce(b.object_id::text,''), coalesce(b.wrapped,'')

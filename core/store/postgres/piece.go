@@ -14,12 +14,13 @@ import (
 
 const pieceColumns = `p.tenant_id, p.id, p.deposit_id, coalesce(p.citizen_id::text,''), d.channel, d.journey, d.trust, p.n,
 	p.object_id, p.ref, p.size, p.wrapped, p.meta, p.state, p.desk, coalesce(p.reason,''), coalesce(p.sentence,''),
-	coalesce(p.kind,''), coalesce(p.pages,0), coalesce(p.document_id::text,'')`
+	coalesce(p.kind,''), coalesce(p.pages,0), coalesce(p.document_id::text,''),
+	coalesce((SELECT a.object_id::text FROM deposit_address a WHERE a.tenant_id = d.tenant_id AND a.id = d.address_id AND a.purpose = 'reply'),'')`
 
 func scanPiece(row pgx.Row, p *core.Piece) error {
 	return row.Scan(&p.Tenant, &p.ID, &p.Deposit, &p.Vault, &p.Channel, &p.Journey, &p.Trust, &p.N,
 		&p.Sealed.Object, &p.Sealed.Ref, &p.Sealed.Size, &p.Sealed.Wrapped, &p.Meta, &p.State, &p.Desk, &p.Reason, &p.Sentence,
-		&p.Kind, &p.Pages, &p.Document)
+		&p.Kind, &p.Pages, &p.Document, &p.Answers)
 }
 
 // Piece reads a leased piece with its artifacts, when it arrived, and whether its

@@ -156,15 +156,18 @@ func (f *Folder) importRevocations(crl *x509.RevocationList) (Imported, error) {
 }
 
 func (f *Folder) importCertificates(data []byte) ([]Imported, error) {
-	certs, err := twoddoc.ReadCertificates(data)
-	if err != nil {
-		return nil, err
+	certs, damage := twoddoc.ReadCertificates(data)
+	if len(certs) == 0 {
+		return nil, damage
 	}
 	t, _, err := f.Load()
 	if err != nil {
 		return nil, err
 	}
 	out := []Imported{}
+	if damage != nil {
+		out = append(out, Imported{What: "certificate", Name: "?", Note: damage.Error()})
+	}
 	for _, cert := range certs {
 		one, err := f.importCertificate(t, cert)
 		if err != nil {
@@ -198,7 +201,7 @@ func (f *Folder) importCertificate(t *twoddoc.Trust, cert *x509.Certificate) (Im
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return one, err
 	}
-	if known, err := twoddoc.ReadCertificates(before); err == nil {
+	if known, err := twoddoc.ReadCertificates(before); err == nil { // whole
 		for _, k := range known {
 			if k.Equal(cert) {
 				one.Known = true

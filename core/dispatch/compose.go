@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"vaguemestre/core"
@@ -271,24 +270,4 @@ func code(p *page, t catalogue.Type) string {
 		return "document"
 	}
 	return t.Code
-}
-
-func (c *Composer) letter(lease core.LetterLease, p *page) (core.Letter, error) {
-	text, html, err := p.render(c.label)
-	if err != nil {
-		return core.Letter{}, fmt.Errorf("part %s: %w", p.Part.ID, err)
-	}
-	out := core.Letter{ID: lease.ID, Tenant: p.Tenant, Kind: core.LetterDispatch, To: p.Service.Mailbox, ToName: p.Service.Name, Subject: p.subject(),
-		Text: text, HTML: html, Language: p.Service.Language, Certificate: p.Service.Certificate, Date: p.Part.Created}
-	for _, s := range p.sheets {
-		for i, name := range s.files {
-			who, id := p.who("read", string(s.doc.ID)), s.doc.ID
-			out.Files = append(out.Files, core.LetterFile{Name: name, Type: s.meta.Kind.MIME(), Size: s.doc.Parts[i].Sealed.Size,
-				Open: func(ctx context.Context) (io.ReadCloser, error) {
-					_, body, err := c.vault.Read(ctx, who, id, i)
-					return body, err
-				}})
-		}
-	}
-	return out, nil
 }

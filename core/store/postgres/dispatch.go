@@ -35,7 +35,10 @@ func (s *Store) AddDispatch(ctx context.Context, d dispatch.Dispatch) error {
 }
 
 // errMoved: a document changed between the look at it and its dispatch.
-var errMoved = &core.Refusal{Code: "changed", Reason: "Un document vient de changer ou de quitter le porte-documents : vérifiez la sélection."}
+var errMoved = &core.Refusal{Code: "changed", Reason: "Un document vient de changer ou de quitter le porte-documents : vérifiez la sélection."}
+
+// errSentAnew: somebody else was quicker.
+var errSentAnew = &core.Refusal{Code: "changed", Reason: "Cet envoi vient d’être renvoyé ou annulé par quelqu’un d’autre : regardez où il en est."}
 
 // disclose journals each document of the latest sending as disclosed. The journal comes
 // first: its head's lock keeps out who takes a document away (Detach), so that what is
@@ -80,7 +83,8 @@ func insertParts(ctx context.Context, tx pgx.Tx, d dispatch.Dispatch) error {
 }
 
 // AddSending commits d.Sending with its parts in the place of the one before, whose
-// letters that wait are cancelled; otherwise as AddDispatch. who is journaled too.
+// letters that wait are cancelled; otherwise as AddDispatch. who is journaled too. A
+// *core.Refusal when the dispatch was cancelled, or sent anew, in the meantime.
 func (s *Store) AddSending(ctx context.Context, who core.Access, d dispatch.Dispatch) error {
 	err := s.tx(ctx, d.Tenant, func(tx pgx.Tx) error {
 		if err := record(ctx, tx, who, s.now()); err != nil {
@@ -89,8 +93,11 @@ func (s *Store) AddSending(ctx context.Context, who core.Access, d dispatch.Disp
 		tag, err := tx.Exec(ctx, `
 			UPDATE dispatch SET sending = $4 WHERE tenant_id = $1 AND citizen_id = $2 AND id = $3 AND sending = $4 - 1 AND cancelled_at IS NULL`,
 			d.Tenant, d.Vault, d.ID, d.Sending)
-		if err := affected(tag.RowsAffected(), err); err != nil {
+		if err != nil {
 			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return errSentAnew
 		}
 		if err := recallDispatch(ctx, tx, d.Tenant, d.Vault, d.ID, "sent_anew", s.now()); err != nil {
 			return err

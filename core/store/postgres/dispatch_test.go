@@ -167,7 +167,8 @@ func TestDispatchIsSentAnewAndCancelled(t *testing.T) {
 	next.Lay([]dispatch.Candidate{{Document: one, Files: []int64{1}}, {Document: two, Files: []int64{1}}})
 	w.must(w.http.AddSending(ctx, w.who("resend_dispatch"), next))
 	w.wants("anew", "etat-civil waiting 1.1:cancelled sent_anew 1.2:cancelled sent_anew 2.1:waiting")
-	if err := w.http.AddSending(ctx, w.who("resend_dispatch"), next); !errors.Is(err, core.ErrNotFound) {
+	var r *core.Refusal
+	if err := w.http.AddSending(ctx, w.who("resend_dispatch"), next); !errors.As(err, &r) || r.Code != "changed" {
 		t.Errorf("the same sending twice: %v", err)
 	}
 	d.Exec(`UPDATE letter SET lease_until = clock_timestamp() + interval '1 minute' WHERE state = 'waiting'`)

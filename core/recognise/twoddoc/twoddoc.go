@@ -27,8 +27,8 @@ const (
 )
 
 // maxCode bounds what is looked at: the largest DataMatrix (144×144, ISO/IEC 16022) holds
-// 3,116 digits, less of anything else.
-const maxCode = 3116
+// 3,116 digits, less of anything else, and a code may be spread over several.
+const maxCode = maxSymbols * 3116
 
 // ErrNone: the bytes are some other code, or none; nothing is wrong with them.
 var ErrNone = errors.New("no 2D-Doc")

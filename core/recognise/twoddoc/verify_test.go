@@ -254,6 +254,7 @@ func FuzzVerify(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		Join([][]byte{data, data[len(data)/2:], []byte("EX7Q02DC"), []byte("EX7Q12")})
 		c, r := VerifyBytes(data, trust)
 		if r.Verdict == Valid && !known[string(c.signed)] {
 			t.Fatalf("accepted: %q", data)

@@ -193,9 +193,9 @@ func (t *Trust) Find(authority, id string) Standing {
 func (t *Trust) unknown(authority, id string) string {
 	switch {
 	case !t.Given && (testAuthority(authority) || testCertificate(id)):
-		return fmt.Sprintf("Le certificat %s-%s est réservé aux essais : il n’authentifie rien.", authority, id)
+		return fmt.Sprintf("Le certificat %s-%s est réservé aux essais\u00A0: il n’authentifie rien.", authority, id)
 	case len(t.authorities[authority]) > 0:
-		return fmt.Sprintf("Le certificat %s-%s n’a pas été importé ; son autorité est connue (vaguemestre 2ddoc import).", authority, id)
+		return fmt.Sprintf("Le certificat %s-%s n’a pas été importé\u00A0; son autorité est connue (vaguemestre 2ddoc import).", authority, id)
 	}
 	return fmt.Sprintf("L’autorité %s n’est pas connue ici.", authority)
 }
@@ -226,7 +226,7 @@ func (t *Trust) Stale(now time.Time) string {
 	case t.list == nil && t.Given:
 		return ""
 	case t.list == nil:
-		return "Aucune liste de confiance n’est importée : aucun code ne peut être dit authentique."
+		return "Aucune liste de confiance n’est importée\u00A0: aucun code ne peut être dit authentique."
 	case !t.list.Next.IsZero() && now.After(t.list.Next):
 		return fmt.Sprintf("La liste de confiance n° %d devait être renouvelée avant le %s.", t.list.Sequence, t.list.Next.UTC().Format("02/01/2006"))
 	}

@@ -106,7 +106,7 @@ func FuzzReadCertificates(f *testing.F) {
 			return
 		}
 		for _, c := range certs {
-			authority, id, _ := Ids(c)
+			authority, id, _ := IDs(c)
 			if trust.AddCertificate(authority, id, c) == nil && authority == "FR98" && !c.Equal(leaf) {
 				t.Fatalf("another certificate is trusted: %x", c.Raw)
 			}

@@ -164,7 +164,7 @@ func (l *loader) each(name string, take func(authority, id string, cert *x509.Ce
 		a, i := authority, id
 		if !named {
 			var ok bool
-			if a, i, ok = Ids(cert); !ok {
+			if a, i, ok = IDs(cert); !ok {
 				errs = append(errs, errors.New("names no authority and certificate of 2D-Doc"))
 				continue
 			}

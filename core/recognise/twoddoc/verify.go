@@ -62,6 +62,9 @@ func (s Several) Find(authority, id string) Standing {
 			last = f
 		}
 	}
+	if last.Refusal == "" {
+		last.Refusal = "Aucune autorité n’est connue ici."
+	}
 	return last
 }
 

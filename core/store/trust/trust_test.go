@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -203,5 +204,27 @@ func TestImportsAtOnce(t *testing.T) {
 	known, _, err := w.folder.Load()
 	if err != nil || known.CountOf("FR98") != 8 {
 		t.Errorf("%d certificates, %v", known.CountOf("FR98"), err)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	dir := b.TempDir()
+	ca, _, _ := twoddoctest.Fixed(b)
+	signer := twoddoctest.Signer(b)
+	folder := trust.At(dir)
+	if _, err := folder.Import(twoddoctest.List(b, signer, 1, twoddoctest.Entry{ID: "FR98", Status: twoddoctest.InAccord, Cert: ca.Cert}), twoddoctest.Fingerprint(signer)); err != nil {
+		b.Fatal(err)
+	}
+	const certificates = 500
+	for i := range certificates {
+		cert := ca.Issue(fmt.Sprintf("%04d", i+1), elliptic.P256()).Cert
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("FR98-%04d.pem", i+1)), twoddoctest.PEM(cert), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if known, problems, err := folder.Load(); err != nil || len(problems) > 0 || known.CountOf("FR98") != certificates {
+			b.Fatal(problems, err)
+		}
 	}
 }

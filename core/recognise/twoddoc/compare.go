@@ -154,7 +154,7 @@ func (c *Code) persons() []person {
 	for _, f := range c.Fields {
 		if f.Value.Kind == KindLine || f.Value.Kind == KindPerson {
 			for _, n := range f.Value.Names {
-				out = append(out, person{f.ID, f.Label, []Name{n}, f.Cut})
+				out = append(out, person{f.ID, f.Label, []Name{n}, f.Cut || len(f.Raw) == definitions[f.ID].max})
 			}
 		}
 	}

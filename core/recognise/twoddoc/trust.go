@@ -83,6 +83,8 @@ func (t *Trust) AddAuthority(id string, cert *x509.Certificate) error {
 	return nil
 }
 
+var errWithdrawn = errors.New("its authority was withdrawn from the trust list")
+
 // AddCertificate takes a certificate that signs codes; authorities and lists go first. The
 // error says why it is not trusted. The same certificate twice is one.
 func (t *Trust) AddCertificate(authority, id string, cert *x509.Certificate) error {
@@ -94,14 +96,14 @@ func (t *Trust) AddCertificate(authority, id string, cert *x509.Certificate) err
 	}
 	parents := t.authorities[authority]
 	switch {
+	case t.withdrawn[authority] != "":
+		return errWithdrawn
 	case len(parents) > 0:
 		if !slices.ContainsFunc(parents, func(ca *x509.Certificate) bool { return t.issued(ca, cert) }) {
 			return fmt.Errorf("not issued by authority %s", authority)
 		}
 	case !t.Given:
 		return fmt.Errorf("authority %s is not in the trust list", authority)
-	case t.withdrawn[authority] != "":
-		return fmt.Errorf("authority %s was withdrawn", authority)
 	}
 	k := key(authority, id)
 	if !slices.ContainsFunc(t.leaves[k], cert.Equal) {

@@ -157,17 +157,17 @@ func TestTamperedFolder(t *testing.T) {
 	w.take(t, w.leaf.Cert.Raw, "")
 	other := twoddoctest.NewCA(t, "FR97")
 	rogue := other.Issue("0001", elliptic.P256())
-	for name, data := range map[string][]byte{"FR97.pem": twoddoctest.PEM(other.Cert), "FR97-0001.pem": twoddoctest.PEM(rogue.Cert), "FR98-0009.pem": twoddoctest.PEM(rogue.Cert)} {
+	for name, data := range map[string][]byte{"FR97.pem": twoddoctest.PEM(other.Cert), "FR97-0001.pem": twoddoctest.PEM(rogue.Cert), "FR98-0009.pem": twoddoctest.PEM(rogue.Cert), "FR98-0008.pem": twoddoctest.PEM(w.leaf.Cert)} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	known, problems, err := w.folder.Load()
-	if err != nil || len(problems) != 2 {
+	if err != nil || len(problems) != 3 {
 		t.Fatal(problems, err)
 	}
-	for _, head := range []string{"DC04FR9700011EBC1EBC0101FR", "DC04FR9800091EBC1EBC0101FR"} {
-		if _, r := twoddoc.VerifyBytes(rogue.Code(t, head+twoddoctest.Bill), known); r.Verdict != twoddoc.CertificateUnknown {
+	for head, by := range map[string]twoddoctest.Leaf{"DC04FR9700011EBC1EBC0101FR": rogue, "DC04FR9800091EBC1EBC0101FR": rogue, "DC04FR9800081EBC1EBC0101FR": w.leaf} {
+		if _, r := twoddoc.VerifyBytes(by.Code(t, head+twoddoctest.Bill), known); r.Verdict != twoddoc.CertificateUnknown {
 			t.Errorf("%s: %+v", head, r)
 		}
 	}

@@ -87,7 +87,7 @@ const patience = 20 * time.Second
 
 // Locate says whose address this is: a citizen's secret one, or a town's generic one;
 // core.ErrNotFound when it is unknown, revoked or expired: they cannot be told apart. What
-// was found is taken for granted for a second: Accept looks again, in the commit.
+// was found is taken for granted for a tenth of a second: Accept looks again, in the commit.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 	hash, ok := address.Hash(i.index, to)
 	if !ok {
@@ -109,7 +109,7 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 }
 
 const (
-	locatedFor  = time.Second
+	locatedFor  = 100 * time.Millisecond
 	locatedMost = 1000
 )
 

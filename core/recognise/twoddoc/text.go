@@ -63,6 +63,8 @@ func (c *Code) readHeader(data []byte) (int, error) {
 		h.Country = string(data[24:26])
 	}
 	h.Label = typeOf(*h).label
+	readable := isUpper(h.Type) && isUpper(h.Perimeter) && isUpper(h.Country)
+	h.Type, h.Perimeter, h.Country = printable(h.Type), printable(h.Perimeter), printable(h.Country)
 	switch {
 	case !issuedOK:
 		c.headerFault = "date d’émission illisible"
@@ -70,7 +72,7 @@ func (c *Code) readHeader(data []byte) (int, error) {
 		c.headerFault = "date de signature illisible"
 	case h.Signed.IsZero():
 		c.headerFault = "date de signature absente"
-	case !isUpper(h.Type) || !isUpper(h.Perimeter) || !isUpper(h.Country):
+	case !readable:
 		c.headerFault = "type, périmètre ou pays illisible"
 	}
 	return n, nil

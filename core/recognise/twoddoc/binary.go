@@ -104,7 +104,7 @@ func sized(b []byte) (value, rest []byte, err error) {
 // binaryField shows a value as C40 text where it is some, in hexadecimal elsewhere.
 func binaryField(id byte, value []byte) Field {
 	text, err := c40(value)
-	if err != nil || text == "" {
+	if err != nil || text == "" || printable(text) != text {
 		text = strings.ToUpper(hex.EncodeToString(value))
 	}
 	name := fmt.Sprintf("%02X", id)

@@ -182,6 +182,9 @@ func givenTrust(stderr io.Writer, dir string) (*twoddoc.Trust, error) {
 		return nil, fmt.Errorf("read --trust %s: %w", dir, err)
 	}
 	warn(stderr, problems)
+	if info, err := os.Stat(dir); err == nil && info.Mode().Perm()&0o002 != 0 {
+		fmt.Fprintf(stderr, "vaguemestre: anybody may write in %s, and so decide what is authentic\n", dir)
+	}
 	return t, nil
 }
 

@@ -16,12 +16,13 @@ type Authenticity struct {
 var severity = []Verdict{None, Valid, CertificateUnknown, CertificateExpiredAtSigning, Revoked, Malformed, InvalidSignature}
 
 // Authenticate judges all codes that were read on a document, each as its reader hands it
-// over, with the document's print. Codes of other kinds do not count. What contradicts the
+// over, with the document's print; those spread over several symbols are joined. Codes of
+// other kinds do not count. What contradicts the
 // print once contradicts it; agreement needs every code to agree.
 func Authenticate(codes [][]byte, p Print, trust Trusted) Authenticity {
 	a := Authenticity{Signature: None, Differences: []string{}}
 	agreed, unclear := 0, 0
-	for _, data := range codes {
+	for _, data := range Join(codes) {
 		c, r := VerifyBytes(data, trust)
 		if rank(r.Verdict) > rank(a.Signature) {
 			a.Signature, a.Reason = r.Verdict, r.Reason

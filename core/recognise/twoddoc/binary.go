@@ -20,7 +20,7 @@ const (
 // us: its fields are shown by number, and prove nothing about the print.
 func decodeBinary(data []byte) (*Code, error) {
 	if len(data) < binaryHeader || data[1] != 4 {
-		return nil, malformed("binary header cut short or of unknown version")
+		return nil, malformed("en-tête binaire tronqué ou de version inconnue")
 	}
 	country, err := c40(data[2:4])
 	if err != nil {
@@ -28,7 +28,7 @@ func decodeBinary(data []byte) (*Code, error) {
 	}
 	signer, err := c40(data[4:10])
 	if err != nil || len(signer) < 8 || !isUpper(signer) || !isUpper(country) {
-		return nil, malformed("authority or certificate is no identifier")
+		return nil, malformed("autorité ou certificat illisible")
 	}
 	c := &Code{Header: Header{
 		Version: 4, Binary: true, Country: country,
@@ -60,7 +60,7 @@ func (c *Code) readBlocks(b []byte) ([]byte, error) {
 		b = rest
 	}
 	if len(b) == 0 {
-		return nil, malformed("no signature")
+		return nil, malformed("signature absente")
 	}
 	return b, nil
 }
@@ -68,13 +68,13 @@ func (c *Code) readBlocks(b []byte) ([]byte, error) {
 func (c *Code) takeSignature(b []byte) error {
 	signature, annex, err := sized(b)
 	if err != nil || !isWidth(len(signature)) {
-		return malformed("the signature is no signature")
+		return malformed("signature illisible")
 	}
 	c.signature = signature
 	for len(annex) > 0 {
 		value, rest, err := sized(annex[1:])
 		if err != nil {
-			c.fault("annexe : illisible")
+			c.fault("annexe\u00A0: illisible")
 			break
 		}
 		c.Annex = append(c.Annex, binaryField(annex[0], value))
@@ -86,17 +86,17 @@ func (c *Code) takeSignature(b []byte) error {
 // sized takes a length and as many bytes.
 func sized(b []byte) (value, rest []byte, err error) {
 	if len(b) < 1 {
-		return nil, nil, malformed("length missing")
+		return nil, nil, malformed("longueur absente")
 	}
 	n, b := int(b[0]), b[1:]
 	if n == longValue {
 		if len(b) < 2 {
-			return nil, nil, malformed("length missing")
+			return nil, nil, malformed("longueur absente")
 		}
 		n, b = int(binary.BigEndian.Uint16(b)), b[2:]
 	}
 	if n > len(b) {
-		return nil, nil, malformed("a value is longer than the code")
+		return nil, nil, malformed("valeur plus longue que le code")
 	}
 	return b[:n], b[n:], nil
 }
@@ -104,7 +104,7 @@ func sized(b []byte) (value, rest []byte, err error) {
 // binaryField shows a value as C40 text where it is some, in hexadecimal elsewhere.
 func binaryField(id byte, value []byte) Field {
 	text, err := c40(value)
-	if err != nil || text == "" {
+	if err != nil || text == "" || printable(text) != text {
 		text = strings.ToUpper(hex.EncodeToString(value))
 	}
 	name := fmt.Sprintf("%02X", id)
@@ -122,19 +122,19 @@ const (
 // c40 undoes C40 in whole pairs of bytes.
 func c40(b []byte) (string, error) {
 	if len(b)%2 != 0 {
-		return "", malformed("C40 of odd length")
+		return "", malformed("C40 illisible")
 	}
 	var out bytes.Buffer
 	shift := 0
 	for ; len(b) > 0; b = b[2:] {
 		v := int(b[0])<<8 + int(b[1]) - 1
 		if v < 0 || v >= 40*40*40 {
-			return "", malformed("no C40")
+			return "", malformed("C40 illisible")
 		}
 		for _, digit := range [...]int{v / 1600, v / 40 % 40, v % 40} {
 			var ok bool
 			if shift, ok = c40Digit(&out, shift, digit); !ok {
-				return "", malformed("no C40")
+				return "", malformed("C40 illisible")
 			}
 		}
 	}

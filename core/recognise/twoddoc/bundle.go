@@ -202,9 +202,9 @@ func ReadRevocations(data []byte) (*x509.RevocationList, error) {
 	return x509.ParseRevocationList(data)
 }
 
-// Ids are the identifiers that a certificate gives itself: those of its issuer's CN and of
+// IDs are the identifiers that a certificate gives itself: those of its issuer's CN and of
 // its own, the latter "" for an authority's.
-func Ids(cert *x509.Certificate) (authority, id string, ok bool) {
+func IDs(cert *x509.Certificate) (authority, id string, ok bool) {
 	if cert.BasicConstraintsValid && cert.IsCA {
 		return cert.Subject.CommonName, "", isAuthority(cert.Subject.CommonName)
 	}

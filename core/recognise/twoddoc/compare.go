@@ -51,6 +51,9 @@ type Match struct {
 // maxPrint bounds the text that is looked at, in bytes.
 const maxPrint = 128 << 10
 
+// maxFields is more than any document has.
+const maxFields = 200
+
 // Compare looks for what the code says in the print. What is only written otherwise
 // counts as found: accents, case, hyphens, order of names, abbreviated streets, spaces in
 // numbers, digits that were read as letters and the reverse. A letter that is another
@@ -61,6 +64,9 @@ const maxPrint = 128 << 10
 // every one of them found, a person among them if the code names any, and the document's
 // date if any date is printed.
 func (c *Code) Compare(p Print) Match {
+	if len(c.Fields) > maxFields {
+		return Match{Differences: []string{}}
+	}
 	s := newSheet(p)
 	var all []Compared
 	for _, person := range c.persons() {
@@ -148,7 +154,7 @@ func (c *Code) persons() []person {
 	for _, f := range c.Fields {
 		if f.Value.Kind == KindLine || f.Value.Kind == KindPerson {
 			for _, n := range f.Value.Names {
-				out = append(out, person{f.ID, f.Label, []Name{n}, f.Cut})
+				out = append(out, person{f.ID, f.Label, []Name{n}, f.Cut || len(f.Raw) == definitions[f.ID].max})
 			}
 		}
 	}

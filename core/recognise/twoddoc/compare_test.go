@@ -49,6 +49,14 @@ func TestCompareNames(t *testing.T) {
 		{"five for S", "10MME/SPECIMEN/NATACHA·", "Natacha 5PECIMEN", Found},
 		{"cut short", "10MME/SPECIMEN/NATA\x1e", "Mme SPECIMEN NATACHA", Found},
 
+		{"cut short, the other order", "10MME/SPECIMEN/NATA\x1e", "Mme Natacha SPECIMEN", Unclear},
+		{"cut short, another", "10MME/SPECIMEN/NATA\x1e", "Mme Corinne BERTHIER", Differs},
+		{"full length", "10MME/SPECIMEN DE LA TRES LONGUE RUE/NAT", "Mme SPECIMEN de la Très Longue Rue Natacha", Found},
+		{"a profession", "10M/DUPONT/JEAN NOTAIRE·", "Maître Jean DUPONT", Unclear},
+		{"half of a first name", "10M/DUPONT/JEAN PIERRE·", "M. Jean DUPONT", Unclear},
+		{"an initial in the code", "10MME/SPECIMEN/N·", "Mme Natacha SPECIMEN", Unclear},
+		{"another initial in the code", "10MME/SPECIMEN/N·", "Mme Corinne SPECIMEN", Differs},
+
 		{"another name", "10MME/SPECIMEN/NATACHA·", "Mme Corinne BERTHIER", Differs},
 		{"another first name", "10MME/SPECIMEN/NATACHA·", "Mme Corinne SPECIMEN", Differs},
 		{"another surname", "10MME/SPECIMEN/NATACHA·", "Mme Natacha BERTHIER", Differs},

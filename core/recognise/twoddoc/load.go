@@ -144,7 +144,11 @@ func (l *loader) readLeaves(name string) error {
 		if id == "" {
 			return nil
 		}
-		return l.trust.AddCertificate(authority, id, cert)
+		err := l.trust.AddCertificate(authority, id, cert)
+		if errors.Is(err, errWithdrawn) { // the list says so already: nothing is wrong with the file
+			return nil
+		}
+		return err
 	})
 }
 
@@ -161,13 +165,16 @@ func (l *loader) each(name string, take func(authority, id string, cert *x509.Ce
 	authority, id, named := idsOf(name)
 	errs := []error{err}
 	for _, cert := range certs {
-		a, i := authority, id
-		if !named {
-			var ok bool
-			if a, i, ok = Ids(cert); !ok {
-				errs = append(errs, errors.New("names no authority and certificate of 2D-Doc"))
-				continue
-			}
+		a, i, ok := IDs(cert)
+		switch {
+		case !named && !ok:
+			errs = append(errs, errors.New("names no authority and certificate of 2D-Doc"))
+			continue
+		case named && !l.trust.Given && (a != authority || i != id):
+			errs = append(errs, errors.New("bears another name than its file"))
+			continue
+		case named:
+			a, i = authority, id
 		}
 		errs = append(errs, take(a, i, cert))
 	}

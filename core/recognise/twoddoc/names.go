@@ -56,7 +56,7 @@ func (s *sheet) person(p person) Outcome {
 				return Found
 			}
 		}
-		if s.nearly(n) {
+		if s.nearly(n) || p.cut && s.begun(n) {
 			best = Unclear
 		}
 	}
@@ -108,6 +108,13 @@ func (s *sheet) named(code []rune, cut bool) bool {
 	return false
 }
 
+// begun reports whether the print names somebody of the surname of a name that was cut
+// short; where the surname itself was, nothing can be said.
+func (s *sheet) begun(n Name) bool {
+	family := letters(n.Family)
+	return len(n.Given) == 0 || s.runs(s.names, len(family), false, func(r run) bool { return s.reads(s.names, r, 0, family, same) })
+}
+
 // nearly reports whether the print may well mean this person, without saying so: an
 // initial, another given name between, a hyphen more, letters that a camera confuses.
 func (s *sheet) nearly(n Name) bool {
@@ -119,6 +126,9 @@ func (s *sheet) nearly(n Name) bool {
 		return s.confused(family) || s.misread(s.names, family, true)
 	}
 	given := letters(n.Given[0])
+	if first := splitWords(n.Given[0]); len(first) > 1 && s.named(append(slices.Clone(family), []rune(first[0].upper)...), false) {
+		return true // JEAN PIERRE may be Jean, and JEAN DIRECTEUR certainly is
+	}
 	near := s.runs(s.names, len(family), false, func(r run) bool {
 		return s.reads(s.names, r, 0, family, same) && s.givenNear(r, given)
 	})
@@ -139,7 +149,7 @@ func (s *sheet) givenNear(r run, given []rune) bool {
 			continue
 		}
 		next := i == r.from-1 || i == r.to
-		if next && len(w.text) == 1 && same(given[0], w.text, 0) || len(w.text) == len(given) && s.reads(s.names, run{i, i + 1}, 0, given, same) {
+		if next && (len(w.text) == 1 || len(given) == 1) && same(given[0], w.text, 0) || len(w.text) == len(given) && s.reads(s.names, run{i, i + 1}, 0, given, same) {
 			return true
 		}
 	}

@@ -26,7 +26,7 @@ func decodeText(data []byte) (*Code, error) {
 	c.signed, c.signature = data[:n+len(message)], signature
 	c.Fields = c.readMessage(message, "")
 	if annex != nil {
-		c.Annex = c.readMessage(annex, "annexe : ")
+		c.Annex = c.readMessage(annex, "annexe\u00A0: ")
 	}
 	c.checkStructure()
 	return c, nil
@@ -37,20 +37,20 @@ func decodeText(data []byte) (*Code, error) {
 // tampered with is told from one that never was any.
 func (c *Code) readHeader(data []byte) (int, error) {
 	if len(data) < 4 {
-		return 0, malformed("header cut short")
+		return 0, malformed("en-tête tronqué")
 	}
 	version := int(data[2]-'0')*10 + int(data[3]-'0')
 	n, known := headerLen[version]
 	if !known || data[2] != '0' {
-		return 0, malformed("header version unknown")
+		return 0, malformed("version d’en-tête inconnue")
 	}
 	if len(data) < n {
-		return 0, malformed("header cut short")
+		return 0, malformed("en-tête tronqué")
 	}
 	h := &c.Header
 	h.Version, h.Authority, h.Cert = version, string(data[4:8]), string(data[8:12])
 	if !isUpper(h.Authority) || !isUpper(h.Cert) {
-		return 0, malformed("authority or certificate is no identifier")
+		return 0, malformed("autorité ou certificat illisible")
 	}
 	var issuedOK, signedOK bool
 	h.Issued, issuedOK = hexDate(string(data[12:16]))
@@ -63,6 +63,8 @@ func (c *Code) readHeader(data []byte) (int, error) {
 		h.Country = string(data[24:26])
 	}
 	h.Label = typeOf(*h).label
+	readable := isUpper(h.Type) && isUpper(h.Perimeter) && isUpper(h.Country)
+	h.Type, h.Perimeter, h.Country = printable(h.Type), printable(h.Perimeter), printable(h.Country)
 	switch {
 	case !issuedOK:
 		c.headerFault = "date d’émission illisible"
@@ -70,7 +72,7 @@ func (c *Code) readHeader(data []byte) (int, error) {
 		c.headerFault = "date de signature illisible"
 	case h.Signed.IsZero():
 		c.headerFault = "date de signature absente"
-	case !isUpper(h.Type) || !isUpper(h.Perimeter) || !isUpper(h.Country):
+	case !readable:
 		c.headerFault = "type, périmètre ou pays illisible"
 	}
 	return n, nil
@@ -93,7 +95,7 @@ func split(data []byte, header, version int) (message, signature, annex []byte, 
 	if version == 1 {
 		n := rawSignature(body)
 		if n == 0 {
-			return nil, nil, nil, malformed("no signature")
+			return nil, nil, nil, malformed("signature absente")
 		}
 		return body[:len(body)-n], body[len(body)-n:], nil, nil
 	}
@@ -102,16 +104,16 @@ func split(data []byte, header, version int) (message, signature, annex []byte, 
 	}
 	at := bytes.LastIndexByte(body, us)
 	if at < 0 {
-		return nil, nil, nil, malformed("no signature")
+		return nil, nil, nil, malformed("signature absente")
 	}
 	message, rest := body[:at], body[at+1:]
 	text, annex, hasAnnex := bytes.Cut(rest, []byte{gs})
 	if hasAnnex && version < 4 && len(annex) > 0 {
-		return nil, nil, nil, malformed("bytes behind the signature")
+		return nil, nil, nil, malformed("données après la signature")
 	}
 	signature, err = unbase32(text)
 	if err != nil || !isWidth(len(signature)) {
-		return nil, nil, nil, malformed("the signature is no signature")
+		return nil, nil, nil, malformed("signature illisible")
 	}
 	return message, signature, annex, nil
 }
@@ -159,7 +161,7 @@ func unbase32(text []byte) ([]byte, error) {
 	trimmed := strings.TrimRight(string(text), "=")
 	b, err := enc.DecodeString(trimmed)
 	if err == nil && enc.EncodeToString(b) != trimmed {
-		err = malformed("Base32 with stray bits")
+		err = malformed("Base32 incorrect")
 	}
 	return b, err
 }
@@ -186,9 +188,9 @@ func (c *Code) readMessage(b []byte, where string) []Field {
 		case !known:
 			c.fault("%schamp inconnu", where)
 		case !cut && (len(value) < d.min && len(value) > 0 || d.max >= 0 && len(value) > d.max):
-			c.fault("%schamp %s : longueur inattendue", where, id)
+			c.fault("%schamp %s\u00A0: longueur inattendue", where, id)
 		case f.Value.Kind == KindUnreadable:
-			c.fault("%schamp %s : valeur illisible", where, id)
+			c.fault("%schamp %s\u00A0: valeur illisible", where, id)
 		}
 		fields = append(fields, f)
 	}

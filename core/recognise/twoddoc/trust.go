@@ -5,7 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // only to read the chain of a certificate that somebody pinned
+	"crypto/sha1" // only to read the chain of a certificate that somebody pinned
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -83,6 +83,8 @@ func (t *Trust) AddAuthority(id string, cert *x509.Certificate) error {
 	return nil
 }
 
+var errWithdrawn = errors.New("its authority was withdrawn from the trust list")
+
 // AddCertificate takes a certificate that signs codes; authorities and lists go first. The
 // error says why it is not trusted. The same certificate twice is one.
 func (t *Trust) AddCertificate(authority, id string, cert *x509.Certificate) error {
@@ -94,14 +96,14 @@ func (t *Trust) AddCertificate(authority, id string, cert *x509.Certificate) err
 	}
 	parents := t.authorities[authority]
 	switch {
+	case t.withdrawn[authority] != "":
+		return errWithdrawn
 	case len(parents) > 0:
 		if !slices.ContainsFunc(parents, func(ca *x509.Certificate) bool { return t.issued(ca, cert) }) {
 			return fmt.Errorf("not issued by authority %s", authority)
 		}
 	case !t.Given:
 		return fmt.Errorf("authority %s is not in the trust list", authority)
-	case t.withdrawn[authority] != "":
-		return fmt.Errorf("authority %s was withdrawn", authority)
 	}
 	k := key(authority, id)
 	if !slices.ContainsFunc(t.leaves[k], cert.Equal) {
@@ -143,7 +145,7 @@ func (t *Trust) issued(ca, cert *x509.Certificate) bool {
 	var old x509.InsecureAlgorithmError
 	if errors.As(err, &old) && !strict && cert.SignatureAlgorithm == x509.SHA1WithRSA {
 		key, ok := ca.PublicKey.(*rsa.PublicKey)
-		sum := sha1.Sum(cert.RawTBSCertificate) //nolint:gosec // the file itself is pinned
+		sum := sha1.Sum(cert.RawTBSCertificate) // the file itself is pinned
 		return ok && rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], cert.Signature) == nil
 	}
 	return err == nil
@@ -193,9 +195,9 @@ func (t *Trust) Find(authority, id string) Standing {
 func (t *Trust) unknown(authority, id string) string {
 	switch {
 	case !t.Given && (testAuthority(authority) || testCertificate(id)):
-		return fmt.Sprintf("Le certificat %s-%s est réservé aux essais : il n’authentifie rien.", authority, id)
+		return fmt.Sprintf("Le certificat %s-%s est réservé aux essais\u00A0: il n’authentifie rien.", authority, id)
 	case len(t.authorities[authority]) > 0:
-		return fmt.Sprintf("Le certificat %s-%s n’a pas été importé ; son autorité est connue (vaguemestre 2ddoc import).", authority, id)
+		return fmt.Sprintf("Le certificat %s-%s n’a pas été importé\u00A0; son autorité est connue (vaguemestre 2ddoc import).", authority, id)
 	}
 	return fmt.Sprintf("L’autorité %s n’est pas connue ici.", authority)
 }
@@ -226,7 +228,7 @@ func (t *Trust) Stale(now time.Time) string {
 	case t.list == nil && t.Given:
 		return ""
 	case t.list == nil:
-		return "Aucune liste de confiance n’est importée : aucun code ne peut être dit authentique."
+		return "Aucune liste de confiance n’est importée\u00A0: aucun code ne peut être dit authentique."
 	case !t.list.Next.IsZero() && now.After(t.list.Next):
 		return fmt.Sprintf("La liste de confiance n° %d devait être renouvelée avant le %s.", t.list.Sequence, t.list.Next.UTC().Format("02/01/2006"))
 	}

@@ -27,21 +27,19 @@ const (
 )
 
 // maxCode bounds what is looked at: the largest DataMatrix (144×144, ISO/IEC 16022) holds
-// 3,116 digits, less of anything else.
-const maxCode = 3116
+// 3,116 digits, less of anything else, and a code may be spread over several.
+const maxCode = maxSymbols * 3116
 
 // ErrNone: the bytes are some other code, or none; nothing is wrong with them.
 var ErrNone = errors.New("no 2D-Doc")
 
 // MalformedError: the bytes claim to be a 2D-Doc and cannot be read as one. Where names
-// the part, without quoting it: a code holds personal data.
+// the part in French, without quoting it: a code holds personal data.
 type MalformedError struct{ Where string }
 
 func (e *MalformedError) Error() string { return "malformed 2D-Doc: " + e.Where }
 
-func malformed(format string, args ...any) error {
-	return &MalformedError{Where: fmt.Sprintf(format, args...)}
-}
+func malformed(where string) error { return &MalformedError{Where: where} }
 
 // Code is a 2D-Doc as read. Nothing of it is proven before Verify.
 type Code struct {
@@ -91,7 +89,7 @@ func testCertificate(id string) bool {
 func Decode(data []byte) (*Code, error) {
 	switch {
 	case len(data) > maxCode:
-		return nil, malformed("longer than any code")
+		return nil, malformed("plus long qu’aucun code")
 	case bytes.HasPrefix(data, []byte("DC")):
 		return decodeText(data)
 	case len(data) > 1 && data[0] == 0xDC:

@@ -87,8 +87,8 @@ func (k Kind) read(raw string, cut bool) Value {
 		}
 	case k == KindDecimal:
 		_, ok = amount(v.Text)
-	case k == KindInteger, k == KindYear, k == KindPostcode && isDigits(v.Text[:1]):
-		ok = isDigits(v.Text) || k == KindPostcode
+	case k == KindInteger, k == KindYear:
+		ok = isDigits(v.Text)
 	case k == KindURL:
 		v.Text, ok = url(v.Text)
 	case k == KindBool:

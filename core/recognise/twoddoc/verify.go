@@ -62,6 +62,9 @@ func (s Several) Find(authority, id string) Standing {
 			last = f
 		}
 	}
+	if last.Refusal == "" {
+		last.Refusal = "Aucune autorité n’est connue ici."
+	}
 	return last
 }
 
@@ -95,9 +98,9 @@ func (c *Code) Verify(trust Trusted) Result {
 	r := Result{Test: c.Header.ForTests()}
 	switch {
 	case signer == nil:
-		r.Verdict, r.Reason = InvalidSignature, "La signature ne correspond pas au contenu du code : il a été modifié, ou n’a pas été émis par qui il dit."
+		r.Verdict, r.Reason = InvalidSignature, "La signature ne correspond pas au contenu du code\u00A0: il a été modifié, ou n’a pas été émis par qui il dit."
 	case c.headerFault != "":
-		r.Verdict, r.Reason = Malformed, "L’en-tête du code est incorrect : "+c.headerFault+"."
+		r.Verdict, r.Reason = Malformed, "L’en-tête du code est incorrect\u00A0: "+c.headerFault+"."
 	case !inTime(signer, c.Header.Signed):
 		r.Verdict, r.Reason = CertificateExpiredAtSigning, fmt.Sprintf("Signé le %s, hors de la durée du certificat %s-%s (du %s au %s).", French(c.Header.Signed),
 			c.Header.Authority, c.Header.Cert, French(core.DateOf(signer.NotBefore.UTC())), French(core.DateOf(signer.NotAfter.UTC())))

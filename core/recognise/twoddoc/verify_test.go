@@ -244,7 +244,7 @@ func TestSignatureHasOneSpelling(t *testing.T) {
 func FuzzVerify(f *testing.F) {
 	_, leaf, binary := twoddoctest.Fixed(f)
 	trust := given(f, fstest.MapFS{"FR98-0001.pem": pemFile(leaf.Cert), "FR98-00001.pem": pemFile(binary.Cert)})
-	seeds := [][]byte{leaf.Code(f, twoddoctest.Header+twoddoctest.Bill), binaryCode(f, binary), []byte("DC"), []byte("DC04"), {0xDC, 4}, []byte(twoddoctest.Header + "\x1f"), []byte(twoddoctest.Header + "10\x1e\x1f"),
+	seeds := [][]byte{leaf.Code(f, twoddoctest.Header+twoddoctest.Bill), binaryCode(f, binary), []byte("DC"), []byte("DC04"), leaf.Code(f, "DC04FR9800011EBC1EBC\x1b[\x00\x01\x07\x0810X·"), {0xDC, 4}, []byte(twoddoctest.Header + "\x1f"), []byte(twoddoctest.Header + "10\x1e\x1f"),
 		leaf.Code(f, "DC02FR9800011EBC1EBC016F"+strings.Repeat("P FRA", 18)), leaf.Code(f, twoddoctest.Header+"0CNB2WS43T·07256199·1G7·4399,999·C399999999"+"9999·")}
 	known := map[string]bool{}
 	for _, s := range seeds {
@@ -254,6 +254,7 @@ func FuzzVerify(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		Join([][]byte{data, data[len(data)/2:], []byte("EX7Q02DC"), []byte("EX7Q12")})
 		c, r := VerifyBytes(data, trust)
 		if r.Verdict == Valid && !known[string(c.signed)] {
 			t.Fatalf("accepted: %q", data)
@@ -261,7 +262,11 @@ func FuzzVerify(f *testing.F) {
 		if c == nil {
 			return
 		}
-		for _, field := range c.Fields {
+		h := c.Header
+		if strings.ContainsFunc(h.Authority+h.Cert+h.Type+h.Perimeter+h.Country+r.Reason+strings.Join(c.Faults, ""), func(r rune) bool { return r < ' ' }) {
+			t.Fatalf("a control character is shown: %+v", h)
+		}
+		for _, field := range append(c.Fields, c.Annex...) {
 			if strings.ContainsFunc(field.ID+field.Raw+field.Value.Text, func(r rune) bool { return r < ' ' }) {
 				t.Fatalf("a control character is shown: %+v", field)
 			}

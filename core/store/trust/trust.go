@@ -181,7 +181,7 @@ func (f *Folder) importCertificates(data []byte) ([]Imported, error) {
 // importCertificate adds a certificate to those of the same id, if it is trusted.
 func (f *Folder) importCertificate(t *twoddoc.Trust, cert *x509.Certificate) (Imported, error) {
 	one := Imported{What: "certificate", Name: "?", Until: cert.NotAfter.UTC().Format("2006-01-02")}
-	authority, id, ok := twoddoc.Ids(cert)
+	authority, id, ok := twoddoc.IDs(cert)
 	switch {
 	case !ok:
 		one.Note = "names no authority and certificate of 2D-Doc"

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/elliptic"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -156,17 +157,17 @@ func TestTamperedFolder(t *testing.T) {
 	w.take(t, w.leaf.Cert.Raw, "")
 	other := twoddoctest.NewCA(t, "FR97")
 	rogue := other.Issue("0001", elliptic.P256())
-	for name, data := range map[string][]byte{"FR97.pem": twoddoctest.PEM(other.Cert), "FR97-0001.pem": twoddoctest.PEM(rogue.Cert), "FR98-0009.pem": twoddoctest.PEM(rogue.Cert)} {
+	for name, data := range map[string][]byte{"FR97.pem": twoddoctest.PEM(other.Cert), "FR97-0001.pem": twoddoctest.PEM(rogue.Cert), "FR98-0009.pem": twoddoctest.PEM(rogue.Cert), "FR98-0008.pem": twoddoctest.PEM(w.leaf.Cert)} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), data, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	known, problems, err := w.folder.Load()
-	if err != nil || len(problems) != 2 {
+	if err != nil || len(problems) != 3 {
 		t.Fatal(problems, err)
 	}
-	for _, head := range []string{"DC04FR9700011EBC1EBC0101FR", "DC04FR9800091EBC1EBC0101FR"} {
-		if _, r := twoddoc.VerifyBytes(rogue.Code(t, head+twoddoctest.Bill), known); r.Verdict != twoddoc.CertificateUnknown {
+	for head, by := range map[string]twoddoctest.Leaf{"DC04FR9700011EBC1EBC0101FR": rogue, "DC04FR9800091EBC1EBC0101FR": rogue, "DC04FR9800081EBC1EBC0101FR": w.leaf} {
+		if _, r := twoddoc.VerifyBytes(by.Code(t, head+twoddoctest.Bill), known); r.Verdict != twoddoc.CertificateUnknown {
 			t.Errorf("%s: %+v", head, r)
 		}
 	}
@@ -203,5 +204,27 @@ func TestImportsAtOnce(t *testing.T) {
 	known, _, err := w.folder.Load()
 	if err != nil || known.CountOf("FR98") != 8 {
 		t.Errorf("%d certificates, %v", known.CountOf("FR98"), err)
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	dir := b.TempDir()
+	ca, _, _ := twoddoctest.Fixed(b)
+	signer := twoddoctest.Signer(b)
+	folder := trust.At(dir)
+	if _, err := folder.Import(twoddoctest.List(b, signer, 1, twoddoctest.Entry{ID: "FR98", Status: twoddoctest.InAccord, Cert: ca.Cert}), twoddoctest.Fingerprint(signer)); err != nil {
+		b.Fatal(err)
+	}
+	const certificates = 500
+	for i := range certificates {
+		cert := ca.Issue(fmt.Sprintf("%04d", i+1), elliptic.P256()).Cert
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("FR98-%04d.pem", i+1)), twoddoctest.PEM(cert), 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		if known, problems, err := folder.Load(); err != nil || len(problems) > 0 || known.CountOf("FR98") != certificates {
+			b.Fatal(problems, err)
+		}
 	}
 }

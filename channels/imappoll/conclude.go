@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"vaguemestre/core/mailbox"
 )
@@ -156,7 +157,16 @@ func (s *session) retry(ctx context.Context) error {
 			}
 			continue
 		}
-		if err := s.take(ctx, []imap.UID{uid}); err != nil {
+		large, err := s.tooLarge(uid)
+		if err != nil {
+			return err
+		}
+		if large {
+			err = s.conclude([]verdict{{item: item{uid: uid}, handling: mailbox.Refused, code: mailbox.CodeTooLarge}})
+		} else {
+			err = s.take(ctx, []imap.UID{uid})
+		}
+		if err != nil {
 			return err
 		}
 		if now, still := s.mem.failed[uid]; still && now.Attempts == r.Attempts { // the server gave no body
@@ -166,4 +176,24 @@ func (s *session) retry(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// tooLarge asks for the size of a message that was not handed over: the line is cut by
+// us at one that is far beyond what may be. Asking for all of them would have many
+// servers read each message twice.
+func (s *session) tooLarge(uid imap.UID) (bool, error) {
+	defer s.within(s.cfg.Patience)()
+	cmd := s.client.Fetch(imap.UIDSetNum(uid), &imap.FetchOptions{UID: true, RFC822Size: true})
+	large := false
+	for m := cmd.Next(); m != nil; m = cmd.Next() {
+		for d := m.Next(); d != nil; d = m.Next() {
+			if size, ok := d.(imapclient.FetchItemDataRFC822Size); ok {
+				large = size.Size > s.cfg.MaxBytes
+			}
+		}
+	}
+	if err := cmd.Close(); err != nil {
+		return false, s.line.ending(err)
+	}
+	return large, nil
 }

@@ -16,16 +16,14 @@ import (
 )
 
 const (
-	measuredAtOnce = 500     // messages asked for their size in one command
-	fetchedAtOnce  = 32      // and for their body,
-	bytesAtOnce    = 8 << 20 // unless they are long
-	commandsAhead  = 2       // commands for bodies that the server has at any time
+	chunkSize     = 500 // messages between two notes of how many wait
+	fetchedAtOnce = 32  // messages asked for, and moved, by one command
+	commandsAhead = 2   // commands for bodies that the server has at any time
 )
 
 // item is a message to be taken in.
 type item struct {
 	uid       imap.UID
-	size      int64
 	delivered time.Time
 	owner     int // which of the owners it is addressed to is next
 }
@@ -42,13 +40,10 @@ type verdict struct {
 // durable. The error is of the connection, of our database, or of ctx; what was taken in
 // by then is moved where the connection still serves.
 func (s *session) take(ctx context.Context, uids []imap.UID) error {
-	for chunk := range slices.Chunk(uids, measuredAtOnce) {
-		items, large, err := s.measure(chunk)
-		if err != nil {
-			return err
-		}
-		if err := s.conclude(large); err != nil {
-			return err
+	for chunk := range slices.Chunk(uids, chunkSize) {
+		items := make([]item, len(chunk))
+		for i, uid := range chunk {
+			items[i] = item{uid: uid}
 		}
 		if err := s.fetch(ctx, items); err != nil {
 			return err
@@ -68,35 +63,6 @@ func (s *session) take(ctx context.Context, uids []imap.UID) error {
 	return nil
 }
 
-// measure asks for the size of messages, and tells those that are too large.
-func (s *session) measure(uids []imap.UID) (items []item, large []verdict, err error) {
-	defer s.within(2 * s.cfg.Patience)()
-	cmd := s.client.Fetch(imap.UIDSetNum(uids...), &imap.FetchOptions{UID: true, RFC822Size: true, InternalDate: true})
-	for m := cmd.Next(); m != nil; m = cmd.Next() {
-		it := item{}
-		for d := m.Next(); d != nil; d = m.Next() {
-			switch d := d.(type) {
-			case imapclient.FetchItemDataUID:
-				it.uid = d.UID
-			case imapclient.FetchItemDataRFC822Size:
-				it.size = d.Size
-			case imapclient.FetchItemDataInternalDate:
-				it.delivered = d.Time
-			}
-		}
-		if it.size > s.cfg.MaxBytes {
-			large = append(large, verdict{item: it, handling: mailbox.Refused, code: mailbox.CodeTooLarge})
-			continue
-		}
-		items = append(items, it)
-	}
-	if err := cmd.Close(); err != nil {
-		return nil, nil, s.line.ending(err)
-	}
-	slices.SortFunc(items, func(a, b item) int { return int(int64(a.uid) - int64(b.uid)) })
-	return items, large, nil
-}
-
 // batch is the messages of one FETCH.
 type batch struct {
 	items []item
@@ -113,16 +79,10 @@ func (b *batch) add(v verdict) {
 	b.found = append(b.found, v)
 }
 
-// batches groups messages so that none of a batch waits long to be moved.
+// batches groups messages so that none waits long to be moved.
 func batches(items []item) (out []*batch) {
-	var bytes int64
-	for _, it := range items {
-		if n := len(out); n == 0 || len(out[n-1].items) == fetchedAtOnce || bytes+it.size > bytesAtOnce {
-			out, bytes = append(out, &batch{}), 0
-		}
-		last := out[len(out)-1]
-		last.items = append(last.items, it)
-		bytes += it.size
+	for some := range slices.Chunk(items, fetchedAtOnce) {
+		out = append(out, &batch{items: some})
 	}
 	return out
 }
@@ -181,7 +141,7 @@ func (s *session) request(b *batch) {
 	for _, it := range b.items {
 		uids.AddNum(it.uid)
 	}
-	b.cmd = s.client.Fetch(uids, &imap.FetchOptions{UID: true, BodySection: []*imap.FetchItemBodySection{wholeBody}})
+	b.cmd = s.client.Fetch(uids, &imap.FetchOptions{UID: true, InternalDate: true, BodySection: []*imap.FetchItemBodySection{wholeBody}})
 }
 
 // read reads the messages of a batch as they come in. When the connection breaks, the
@@ -239,7 +199,12 @@ func (s *session) message(b *batch, m *imapclient.FetchMessageData, missing map[
 	for d := m.Next(); d != nil; d = m.Next() {
 		switch d := d.(type) {
 		case imapclient.FetchItemDataUID:
-			it, known = missing[d.UID]
+			delivered := it.delivered
+			if it, known = missing[d.UID]; it.delivered.IsZero() {
+				it.delivered = delivered
+			}
+		case imapclient.FetchItemDataInternalDate:
+			it.delivered = d.Time
 		case imapclient.FetchItemDataBodySection:
 			if !known || d.Literal == nil {
 				continue

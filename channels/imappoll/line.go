@@ -27,11 +27,13 @@ type line struct {
 	// of the reading goroutine alone
 	inLine   int    // bytes of the response read so far, literals left out
 	tail     []byte // of the line, to recognise what comes before a literal
+	depth    int    // parentheses open in it
 	literals int64  // bytes of a literal to come
 }
 
 const (
 	maxLine    = 1 << 20  // of one response; a window of UIDs fits in four times
+	maxDepth   = 100      // of lists; what we ask for needs three
 	maxLiteral = 64 << 10 // of what is no body
 	talkAtOnce = 8 << 20  // between two commands of ours
 	tailBytes  = len(`BODY[] {9223372036854775807}`) + 2
@@ -40,6 +42,7 @@ const (
 var (
 	errLongLine = errors.New("the server sent a line without end")
 	errLiteral  = errors.New("the server announced more bytes than a message may have")
+	errNested   = errors.New("the server sent lists in lists in lists")
 	errTalk     = errors.New("the server sent more than was asked for")
 )
 
@@ -130,6 +133,9 @@ func (l *line) watch(p []byte) error {
 		if l.talk.Add(-int64(len(piece))) < 0 {
 			return errTalk
 		}
+		if l.depth += bytes.Count(piece, []byte("(")) - bytes.Count(piece, []byte(")")); l.depth > maxDepth {
+			return errNested
+		}
 		l.keepTail(piece)
 		if end < 0 {
 			continue
@@ -138,7 +144,7 @@ func (l *line) watch(p []byte) error {
 		l.tail = l.tail[:0]
 		switch {
 		case !announced:
-			l.inLine = 0
+			l.inLine, l.depth = 0, 0
 		case body && size > l.maxBody, !body && size > maxLiteral:
 			return errLiteral
 		default:

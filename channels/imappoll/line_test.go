@@ -40,6 +40,8 @@ func TestSEC52_Lines(t *testing.T) {
 		"literals do not end a line":   {strings.Repeat("{0}\r\n", maxLine/5+1), errLongLine},
 		"lines without end":            {strings.Repeat(strings.Repeat("x", 1000)+"\n", talkAtOnce/1000), errTalk},
 		"literals without end":         {strings.Repeat("{65536}\r\n"+strings.Repeat("x", 65536)+"\r\n", talkAtOnce/65536+1), errTalk},
+		"lists in lists":               {"* 1 FETCH " + strings.Repeat("(", maxDepth+1), errNested},
+		"lists beside lists":           {"* 1 FETCH " + strings.Repeat("()", 10*maxDepth) + "\r\n", nil},
 		"braces that announce nothing": {"* OK {x}\r\n* OK {}\r\n* OK }\r\n* OK {-1}\r\n", nil},
 	} {
 		for _, piece := range []int{1 << 20, 4096, 7, 1} {

@@ -322,17 +322,17 @@ func TestIntakeAway(t *testing.T) {
 	}
 }
 
-// A message that is too large is refused without being fetched, one that says it is
-// smaller than it is as well.
+// A message that is too large is refused; one that is far too large is not read, and
+// refused by its size once the others are taken in.
 func TestTooLarge(t *testing.T) {
 	b := &boxes{box: memBox(t)}
 	m := startMem(t, b, imap.CapMove, imap.CapUIDPlus)
-	m.append(t, "INBOX", letter("petite", 300), letter("grande", 20_000), letter("petite-2", 300))
+	m.append(t, "INBOX", letter("petite", 300), letter("grande", 20_000), letter("enorme", 100_000), letter("petite-2", 300))
 	in := &filed{}
 	empty(t, b, in, imappoll.Config{MaxBytes: 10_000})
-	eventually(t, "moved", func() bool { return m.count(t, "Déposés") == 2 && m.count(t, "Refusés") == 1 })
-	if n := m.fetched.Load(); n != 2 {
-		t.Errorf("%d bodies fetched", n)
+	eventually(t, "moved", func() bool { return m.count(t, "Déposés") == 2 && m.count(t, "Refusés") == 2 })
+	if f := b.faults(); len(f) != 1 || f[0] != mailbox.FaultProtocol {
+		t.Errorf("faults %v", f)
 	}
 }
 

@@ -24,13 +24,13 @@ const (
 // sentences say each fault to a person of the town hall: what is wrong, what to do.
 var sentences = map[string]string{
 	FaultUnreachable:  "Le serveur de messagerie ne répond pas. Vérifiez son nom, son port et le pare-feu.",
-	FaultCertificate:  "Le certificat du serveur de messagerie n’est pas valable : nom différent, date dépassée ou autorité inconnue. La connexion est refusée.",
-	FaultNoTLS:        "Le serveur de messagerie ne propose pas STARTTLS : rien n’est envoyé en clair.",
+	FaultCertificate:  "Le certificat du serveur de messagerie n’est pas valable : nom différent, date dépassée ou autorité inconnue. La connexion est refusée.",
+	FaultNoTLS:        "Le serveur de messagerie ne propose pas STARTTLS : rien n’est envoyé en clair.",
 	FaultPreauth:      "Le serveur de messagerie prétend que la connexion est déjà ouverte, sans mot de passe. Elle est refusée.",
-	FaultSecret:       "Le mot de passe ou le jeton de cette boîte n’est pas enregistré, ou n’est plus lisible. Enregistrez-le : vaguemestre tenant secret set.",
+	FaultSecret:       "Le mot de passe ou le jeton de cette boîte n’est pas enregistré, ou n’est plus lisible. Enregistrez-le : vaguemestre tenant secret set.",
 	FaultLogin:        "Le serveur de messagerie refuse l’identifiant ou le mot de passe.",
-	FaultNoMethod:     "Le serveur de messagerie n’accepte pas cette façon de s’identifier. Changez le réglage « auth ».",
-	FaultToken:        "Le fournisseur refuse de donner un jeton d’accès : l’autorisation a expiré ou a été retirée. Renouvelez-la.",
+	FaultNoMethod:     "Le serveur de messagerie n’accepte pas cette façon de s’identifier. Changez le réglage « auth ».",
+	FaultToken:        "Le fournisseur refuse de donner un jeton d’accès : l’autorisation a expiré ou a été retirée. Renouvelez-la.",
 	FaultTokenAway:    "Le service qui donne les jetons d’accès ne répond pas.",
 	FaultFolder:       "Le dossier à relever n’existe pas, ou n’est pas accessible.",
 	FaultFolderCreate: "Le dossier où ranger les messages n’existe pas et le serveur refuse de le créer.",
@@ -38,8 +38,8 @@ var sentences = map[string]string{
 	FaultProtocol:     "Le serveur de messagerie a répondu d’une façon qui n’est pas conforme. La connexion a été coupée par précaution.",
 	FaultCut:          "La connexion au serveur de messagerie a été coupée. La relève reprend d’elle-même.",
 	FaultSlow:         "Le serveur de messagerie a mis trop de temps à répondre. La relève reprend d’elle-même.",
-	FaultIntake:       "Les messages ne peuvent pas être enregistrés pour l’instant. Ils restent dans la boîte ; la relève reprend d’elle-même.",
-	FaultOurs:         "Une erreur interne a interrompu la relève ; le journal technique en dit plus. Elle reprend d’elle-même.",
+	FaultIntake:       "Les messages ne peuvent pas être enregistrés pour l’instant. Ils restent dans la boîte ; la relève reprend d’elle-même.",
+	FaultOurs:         "Une erreur interne a interrompu la relève ; le journal technique en dit plus. Elle reprend d’elle-même.",
 }
 
 // Sentence says a fault in French; "" for none.

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vaguemestre/cmd/vaguemestre/control"
+	"vaguemestre/core/tenant"
 )
 
 // The commands that talk to the running process.
@@ -34,6 +35,7 @@ func newTenant(c *client) *cobra.Command {
 		}}
 	var s control.Args
 	set := &cobra.Command{Use: "set [KEY=VALUE…]", Short: "Change settings of a town, and show them: each change is a new version",
+		Long:    "Change settings of a town, and show them: each change is a new version. KEY= empties one.\n\n" + townSettings(),
 		Example: "  vaguemestre tenant set --tenant demo generic_address=depot@ville.fr address_form=plus",
 		RunE: func(cmd *cobra.Command, pairs []string) error {
 			var err error
@@ -172,6 +174,15 @@ func newJournal(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.verdict(cmd, "journal/verify", a) }}
 	tenantFlag(verify, &a)
 	return group("journal", "The chained journal of every vault", c.jsonFlag(verify))
+}
+
+// townSettings is what a town may set, a line each.
+func townSettings() string {
+	var b strings.Builder
+	for _, s := range tenant.List() {
+		fmt.Fprintf(&b, "  %-16s  %s\n", s.Name, s.Help)
+	}
+	return b.String()
 }
 
 // verdict shows a command whose last line says whether all is well.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,7 +56,11 @@ func showLetter(w io.Writer, line json.RawMessage) error {
 	if err := json.Unmarshal(line, &l); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s  %-8s %-9s %-12s %-6s attempts %d  next %-20s  %s  %s\n", l.ID, l.Kind, l.State, l.Code, l.Status, l.Attempts, l.NextTry, l.Object, l.Sentence)
+	text := fmt.Sprintf("%s  %-8s  %-9s  about %s  attempts %d  %s", l.ID, l.Kind, l.State, l.Object, l.Attempts, strings.TrimSpace(l.Code+" "+l.Status))
+	if l.NextTry != "" {
+		text += "  next " + l.NextTry
+	}
+	_, err := fmt.Fprintln(w, strings.TrimRight(text+"  "+l.Sentence, " "))
 	return err
 }
 

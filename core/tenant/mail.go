@@ -16,28 +16,28 @@ import (
 // said in every acknowledgement (CRPA R. 112-11-1). Passwords and keys are secrets, and
 // not here.
 type Mail struct {
-	Relay     string `json:"relay,omitempty"`      // host:port, or tls://host:port for TLS from the first byte; "": the town sends nothing
-	RelayUser string `json:"relay_user,omitempty"` // "": no authentication
-	RelayPin  string `json:"relay_pin,omitempty"`  // SHA-256 of the relay's public key, hex; "": its certificate must be valid
+	Relay     string `json:"relay,omitempty" help:"mail server that letters are handed to: host:port, or tls://host:port for TLS from the first byte; empty: the town sends nothing"`
+	RelayUser string `json:"relay_user,omitempty" help:"name to sign in there with, the password is the secret \"relay\"; empty: none"`
+	RelayPin  string `json:"relay_pin,omitempty" help:"SHA-256 of its public key, in hexadecimal; empty: its certificate must be valid"`
 
-	From         string `json:"mail_from,omitempty"`     // address letters come from
-	FromName     string `json:"mail_name,omitempty"`     // as the reader sees it; "": the service's name
-	DKIMDomain   string `json:"dkim_domain,omitempty"`   // "": not signed
-	DKIMSelector string `json:"dkim_selector,omitempty"` // of the keys that sign; `mail dkim new` makes them
+	From         string `json:"mail_from,omitempty" help:"address letters come from"`
+	FromName     string `json:"mail_name,omitempty" help:"name beside it; empty: service_name"`
+	DKIMDomain   string `json:"dkim_domain,omitempty" help:"domain that signs letters; empty: that of mail_from"`
+	DKIMSelector string `json:"dkim_selector,omitempty" help:"of the keys that sign, made by 'mail dkim new'; empty: not signed"`
 
 	DKIMKeys []DKIMKey `json:"dkim_keys,omitempty"` // what is to be published of the keys that were made
 
-	Portal          string   `json:"portal,omitempty"`           // https address of the pages links lead to; "": letters show codes
-	SecurityContact string   `json:"security_contact,omitempty"` // address told of a filing in the wrong vault
-	Language        string   `json:"language,omitempty"`         // of letters: fr, en
-	TimeZone        string   `json:"time_zone,omitempty"`        // dates in letters are of there
-	ResultWait      Duration `json:"result_wait,omitempty"`      // the result is told after that, whatever is still being read
+	Portal          string   `json:"portal,omitempty" help:"https address of the pages that links lead to; empty: letters show codes"`
+	SecurityContact string   `json:"security_contact,omitempty" help:"address told of a filing in the wrong vault"`
+	Language        string   `json:"language,omitempty" help:"of letters: fr, en"`
+	TimeZone        string   `json:"time_zone,omitempty" help:"dates in letters are of there"`
+	ResultWait      Duration `json:"result_wait,omitempty" help:"what became of a deposit is told after that at the latest, such as 15m"`
 
-	ServiceName    string `json:"service_name,omitempty"` // designation of the service in charge
-	ServiceAddress string `json:"service_address,omitempty"`
-	ServicePhone   string `json:"service_phone,omitempty"`
-	ServiceEmail   string `json:"service_email,omitempty"`
-	ServiceHours   string `json:"service_hours,omitempty"`
+	ServiceName    string `json:"service_name,omitempty" help:"service in charge; with the next two, every acknowledgement must name it (CRPA R. 112-11-1)"`
+	ServiceAddress string `json:"service_address,omitempty" help:"its address"`
+	ServicePhone   string `json:"service_phone,omitempty" help:"its telephone"`
+	ServiceEmail   string `json:"service_email,omitempty" help:"its e-mail address"`
+	ServiceHours   string `json:"service_hours,omitempty" help:"its opening hours"`
 }
 
 // DKIMKey is the public side of a signing key.

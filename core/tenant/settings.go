@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,15 +19,34 @@ import (
 
 // Settings are a town's own rules. Each change is a new version.
 type Settings struct {
-	DepositDomain string      `json:"deposit_domain"` // of its secret deposit addresses
-	AddressForm   AddressForm `json:"address_form,omitempty"`
-	Generic       string      `json:"generic_address,omitempty"` // the mailbox everybody may write to: depot@ville.fr; "": none
-	Threshold     float64     `json:"threshold"`                 // confidence under which a person decides the type, 0 to 1
-	MaxFileBytes  int64       `json:"max_file_bytes"`            // per file
-	MaxPages      int         `json:"max_pages"`                 // per file
-	Kinds         []core.Kind `json:"kinds,omitempty"`           // accepted; none named: all that can be read
+	DepositDomain string      `json:"deposit_domain" help:"domain of the town's secret deposit addresses"`
+	AddressForm   AddressForm `json:"address_form,omitempty" help:"how they are written: domain (token@deposit_domain) or plus (a tag of generic_address); domain unless said"`
+	Generic       string      `json:"generic_address,omitempty" help:"mailbox everybody may write to, such as depot@ville.fr; empty: none"`
+	Threshold     float64     `json:"threshold" help:"confidence under which a person decides the type, 0 to 1"`
+	MaxFileBytes  int64       `json:"max_file_bytes" help:"largest file taken in"`
+	MaxPages      int         `json:"max_pages" help:"most pages of a file"`
+	Kinds         []core.Kind `json:"kinds,omitempty" help:"kinds of file taken in, as a list in JSON; empty: all that can be read"`
 
 	Mail
+}
+
+// Setting is one by the name it is set with, and what it means.
+type Setting struct{ Name, Help string }
+
+// List names all settings that a person sets, in the order of Settings.
+func List() []Setting { return settingsOf(reflect.TypeFor[Settings]()) }
+
+func settingsOf(t reflect.Type) (list []Setting) {
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch help := f.Tag.Get("help"); {
+		case f.Anonymous:
+			list = append(list, settingsOf(f.Type)...)
+		case help != "":
+			list = append(list, Setting{name, help})
+		}
+	}
+	return list
 }
 
 // AddressForm is how secret deposit addresses are written.

@@ -320,3 +320,25 @@ func TestChangeSettings(t *testing.T) {
 		t.Errorf("in force: %+v, version %d, %v", got, version, err)
 	}
 }
+
+// Whoever sets a town up is told of every key; what the program sets itself is none.
+func TestEverySettingIsExplained(t *testing.T) {
+	var listed []string
+	for _, s := range tenant.List() {
+		if s.Help == "" || strings.Contains(s.Help, "\n") {
+			t.Errorf("%s: %q", s.Name, s.Help)
+		}
+		listed = append(listed, s.Name)
+	}
+	var keys []string
+	for _, of := range []reflect.Type{reflect.TypeFor[tenant.Settings](), reflect.TypeFor[tenant.Mail]()} {
+		for f := range of.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "dkim_keys" {
+				keys = append(keys, name)
+			}
+		}
+	}
+	if !reflect.DeepEqual(listed, keys) {
+		t.Errorf("listed are %v, there are %v", listed, keys)
+	}
+}

@@ -1,6 +1,7 @@
 package imappoll
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -215,6 +216,7 @@ func (s *session) message(b *batch, m *imapclient.FetchMessageData, missing map[
 			}
 			room <- struct{}{}
 			body := &literal{r: d.Literal, left: d.Literal.Size(), over: make(chan struct{})}
+			body.ahead()
 			b.all.Go(func() {
 				v := s.accept(it, body)
 				body.finish()
@@ -263,6 +265,31 @@ func (l *literal) Read(p []byte) (int, error) {
 		l.finish()
 	}
 	return n, nil
+}
+
+// readAhead is how long a body may be that is read at once: then the next may come in
+// while it is hashed and sealed. So many are in memory as are being recorded.
+const readAhead = 256 << 10
+
+// ahead reads a short body into memory. One that breaks off is left as it is found by
+// whoever reads it.
+func (l *literal) ahead() {
+	if l.left > readAhead {
+		return
+	}
+	whole := make([]byte, l.left)
+	n, err := io.ReadFull(l.r, whole)
+	if err != nil {
+		l.mu.Lock()
+		l.broken = true
+		l.mu.Unlock()
+		l.r = bytes.NewReader(whole[:n]) // ends before what was announced
+		l.finish()
+		return
+	}
+	_, _ = l.r.Read(make([]byte, 1)) // as in Read
+	l.r = bytes.NewReader(whole)
+	l.finish()
 }
 
 func (l *literal) finish() { l.once.Do(func() { close(l.over) }) }

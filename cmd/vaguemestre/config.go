@@ -220,7 +220,7 @@ func (c *Config) validate() error {
 	if (c.has("worker") || c.has("http") || c.has("mailer")) && !c.has("keeper") {
 		faults = append(faults, errors.New("roles: worker, http and mailer open what is sealed, and need the keeper in the same process"))
 	}
-	faults = append(faults, c.validateSMTP())
+	faults = append(faults, c.validateSMTP(), c.validateIMAP())
 	if _, err := c.level(); err != nil {
 		faults = append(faults, errors.New("log: want debug, info, warn or error"))
 	}

@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"vaguemestre/channels"
 	"vaguemestre/channels/imappoll"
@@ -39,6 +41,17 @@ func (p *process) buildIMAP(ctx context.Context) error {
 	}, in, s, mailbox.NewSecrets(secrets), p.log)
 	p.run("mailboxes", func(ctx context.Context) error { return channels.Serve(ctx, p.log, channel) })
 	return nil
+}
+
+func (c *Config) validateIMAP() error {
+	var faults []error
+	if c.IMAPIdle >= 29*time.Minute {
+		faults = append(faults, errors.New("imap_idle: servers hang up after 29 minutes of silence"))
+	}
+	if _, err := authorities(c.IMAPCA); err != nil {
+		faults = append(faults, errors.New("imap_ca: want a readable file of certificates (PEM)"))
+	}
+	return errors.Join(faults...)
 }
 
 // authorities are the system's with those of a file; nil, which is the system's, without.

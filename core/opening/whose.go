@@ -48,7 +48,7 @@ func (r *run) attribute(ctx context.Context, attempt int) error {
 		return err
 	}
 	if d.Channel == core.ChannelIMAP && r.out.Trust > core.T2 {
-		r.out.Trust, r.out.Reason = core.T2, reasonNoEnvelope
+		r.out.Attribution.Trust, r.out.Attribution.Reason = core.T2, reasonNoEnvelope
 	}
 	if origin.Trouble && attempt < dnsTries {
 		return errResolver

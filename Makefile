@@ -12,6 +12,7 @@ PACKAGES ?= ./...
 KILLS    ?= 100
 MAILS    ?= 1000
 STORMS   ?= 3
+LETTERS  ?= 10000
 SEED     ?= 0
 # nodynamic: HEIC is decoded by the pinned WebAssembly module, never by whatever
 # libheif a machine may have.
@@ -21,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=$(TAGS)
 # small machine bears.
 JOBS     ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 
-.PHONY: help go build run demo test check controls vuln race fuzz corpus bench bench-smtp bench-imap kill kill-imap
+.PHONY: help go build run demo test check controls vuln race fuzz corpus bench bench-smtp bench-imap bench-outbox kill kill-imap
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -83,6 +84,10 @@ corpus: go ## read the corpora of others in place; CORPUS=../shared/corpus
 bench: go ## accepted mails a second, time to filed, memory; docs/performance.md says how to read it
 	@.ci/install test
 	go test -run '^$$' -bench 'Disk|Accept|Filed|Memory' -benchtime 1x -timeout 30m ./cmd/vaguemestre
+
+bench-outbox: go ## letters a second; with the mailer killed 20 times; accepting beside a relay in trouble; LETTERS=10000
+	@.ci/install test
+	go test -run '^$$' -bench Outbox -benchtime 1x -timeout 60m ./cmd/vaguemestre -args -letters $(LETTERS)
 
 bench-smtp: go ## mails accepted durably beside Postfix and a bare go-smtp server, in turns (as root)
 	@.ci/install test

@@ -13,7 +13,8 @@ import (
 
 // Intake is what a channel needs of us.
 type Intake interface {
-	// Locate finds whose secret address this is, before any tenant is known.
+	// Locate finds whose secret address this is, or of which letter the return path, before
+	// any tenant is known.
 	// core.ErrNotFound: unknown or revoked, and the sender is not told which; any
 	// other error means "ask again later".
 	Locate(ctx context.Context, address string) (core.Address, error)

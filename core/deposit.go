@@ -47,12 +47,15 @@ type Attribution struct {
 	Reason string // stable code
 }
 
-// Address is a deposit address that exists and is in force: a citizen's secret one, or
-// the generic one that a town gives everybody, which has no Vault.
+// Address is an address that exists and is in force: a citizen's secret one, the generic
+// one that a town gives everybody, which has no Vault, or the return path of a letter,
+// which has a Letter and no Vault. What comes to a return path is a report on that
+// letter: it is taken in, and is never a deposit, nor answered.
 type Address struct {
 	ID     AddressID
 	Tenant TenantID
 	Vault  CitizenID
+	Letter string // first digits of the letter's id; "" for a deposit address
 }
 
 // Sender is who handed a deposit over, as far as the channel can vouch for it.

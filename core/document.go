@@ -23,8 +23,10 @@ type Document struct {
 	Tenant      TenantID
 	Vault       CitizenID
 	ID          DocumentID
-	Type        string // catalogue code
-	Catalogue   int    // version of the catalogue whose rules gave the dates
+	Replaces    DocumentID // proposed in place of that one, until the citizen says yes; "" mostly
+	Version     int        // in force; 1 until it is replaced for the first time
+	Type        string     // catalogue code
+	Catalogue   int        // version of the catalogue whose rules gave the dates
 	State       DocumentState
 	Standing    Standing
 	Channel     string
@@ -34,7 +36,7 @@ type Document struct {
 	Created     time.Time
 	Size        int64
 	Meta        []byte       // DocumentMeta in a box of the vault
-	Parts       []PiecePages // of its latest version, in order
+	Parts       []PiecePages // of the version in force, in order
 }
 
 // PiecePages is one part of a version: a piece, or some of its pages.

@@ -17,6 +17,8 @@ type (
 	DepositID  string // one arrival
 	PieceID    string // one file found in a deposit
 	DocumentID string // what stands in a vault
+	ReportID   string // what came to a letter's return path
+	LetterID   string // a letter of the outbox; it names its message too
 	ObjectID   string // one sealed stream of bytes; bound into its encryption
 )
 

@@ -9,7 +9,8 @@ type Piece struct {
 	Channel string
 	Journey Journey
 	Trust   Trust
-	N       int // its place in the deposit, from 1
+	Answers DepositID // what its deposit answers, by the reply address it came to; "" for no reply
+	N       int       // its place in the deposit, from 1
 	Sealed  Sealed
 	Meta    []byte // PieceMeta, sealed under the piece's object key
 

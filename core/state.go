@@ -28,6 +28,11 @@ const (
 	PieceFailed     PieceState = "failed"
 )
 
+// Open reports whether the pipeline still has work to do on the piece.
+func (s PieceState) Open() bool {
+	return s == PieceWaiting || s == PieceExamined || s == PieceRecognised
+}
+
 // Desk is whose decision a piece at_desk waits for.
 type Desk string
 

@@ -9,13 +9,14 @@ type Noun string
 const (
 	NounDeposit Noun = "deposit" // received: to be opened
 	NounPiece   Noun = "piece"   // waiting, examined or recognised: to be led on
+	NounReport  Noun = "report"  // received: what came to a letter's return path, to be read
 )
 
 // Step names one unit of work: a row that stands in a non-final state.
 type Step struct {
 	Tenant  TenantID
 	Noun    Noun
-	ID      string // DepositID or PieceID
+	ID      string // DepositID, PieceID or ReportID
 	Attempt int    // attempts already counted for the row when the step was named
 }
 
@@ -35,6 +36,7 @@ type Outcome struct {
 	Code      string        // stable code of what went wrong, never an error text
 	Sentence  string        // the same for the citizen, for a refusal; in French
 	RetryIn   time.Duration // otherwise: how long to wait before the next attempt
+	Letters   []LetterOrder // that this end causes
 }
 
 // Access says who opens a key, and why. It is journaled before any key is released.

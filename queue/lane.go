@@ -32,8 +32,11 @@ const (
 
 // lanesOf lists where a task of this noun may stand.
 func lanesOf(noun core.Noun) [2]string {
-	if noun == core.NounDeposit {
+	switch noun {
+	case core.NounDeposit:
 		return [2]string{laneDeposit, laneBulk}
+	case core.NounReport: // nobody waits for one
+		return [2]string{laneBulk, laneBulk}
 	}
 	return [2]string{lanePiece, laneBulk}
 }

@@ -32,12 +32,14 @@ func kindOf(noun core.Noun) string {
 		return "deposit:open"
 	case core.NounPiece:
 		return "piece:lead"
+	case core.NounReport:
+		return "report:read"
 	}
 	return ""
 }
 
 func nounOf(kind string) (core.Noun, error) {
-	for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece} {
+	for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece, core.NounReport} {
 		if kindOf(noun) == kind {
 			return noun, nil
 		}

@@ -73,7 +73,7 @@ const (
 )
 
 // secret finds the secret addresses of the town in the values of fields, one for each
-// owner, in order. One of another town is none: its mail is not in this mailbox.
+// owner, in order; and the return paths of its letters, which a report on one is sent to. One of another town is none: its mail is not in this mailbox.
 func (s *session) secret(ctx context.Context, values []string, asked *int) (found []core.Address, err error) {
 	for _, value := range values {
 		for _, candidate := range candidates(value) {
@@ -81,13 +81,13 @@ func (s *session) secret(ctx context.Context, values []string, asked *int) (foun
 				return found, nil
 			}
 			a, err := s.known.find(ctx, s.intake.Locate, candidate)
-			if errors.Is(err, core.ErrNotFound) || err == nil && (a.Tenant != s.box.Tenant || a.Vault == "") {
+			if errors.Is(err, core.ErrNotFound) || err == nil && (a.Tenant != s.box.Tenant || a.Vault == "" && a.Letter == "") {
 				continue
 			}
 			if err != nil {
 				return nil, err
 			}
-			if !slices.ContainsFunc(found, func(f core.Address) bool { return f.Vault == a.Vault }) {
+			if !slices.ContainsFunc(found, func(f core.Address) bool { return f.Vault == a.Vault && f.Letter == a.Letter }) {
 				found = append(found, a)
 			}
 			if len(found) == ownersAtMost {

@@ -265,7 +265,8 @@ func TestWhoseMailItIs(t *testing.T) {
 	other := core.Address{ID: "address-2", Tenant: channeltest.Owner.Tenant, Vault: "vault-2"}
 	foreign := core.Address{ID: "address-3", Tenant: "tenant-2", Vault: "vault-3"}
 	generic := core.Address{ID: "generic", Tenant: channeltest.Owner.Tenant}
-	const a, b, c, g = channeltest.Address, "autre@pieces.ville.test", "ailleurs@autre.test", "depot@ville.test"
+	back := core.Address{ID: "letter-1", Tenant: channeltest.Owner.Tenant, Letter: "00112233445566778899"}
+	const a, b, c, g, r = channeltest.Address, "autre@pieces.ville.test", "ailleurs@autre.test", "depot@ville.test", "depot+retour@ville.test"
 	for name, tc := range map[string]struct {
 		header  string
 		generic bool
@@ -286,11 +287,13 @@ func TestWhoseMailItIs(t *testing.T) {
 		"none, generic":            {header: "To: x@y.test", generic: true, want: "generic"},
 		"the generic one":          {header: "To: " + g, generic: true, want: "generic"},
 		"no header":                {header: "", generic: true, want: "generic"},
+		"a letter's return path":   {header: "Return-Path: <>\r\nDelivered-To: " + r + "\r\nTo: " + g, generic: true, want: "letter-1"},
+		"a report by its To":       {header: "From: mailer-daemon@x.test\r\nTo: <" + r + ">", want: "letter-1"},
 		"another town's":           {header: "To: " + c, refused: true},
 		"another town's and ours":  {header: "Delivered-To: " + c + "\r\nTo: " + a, want: "vault-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			in := &filed{locate: map[string]core.Address{b: other, c: foreign, g: generic}}
+			in := &filed{locate: map[string]core.Address{b: other, c: foreign, g: generic, r: back}}
 			s := &boxes{box: memBox(t), messages: map[uint32]mailbox.Remembered{}}
 			if tc.generic {
 				s.generic = &generic

@@ -43,9 +43,16 @@ func (n *note) text() string {
 	return s
 }
 
+// What stands for the ends of a quotation while tags are passed over; no text has them.
+const (
+	quoteOpens  = "\x0e"
+	quoteCloses = "\x0f"
+)
+
 // stripped is the text of an HTML page, for reading and searching: never shown as HTML.
+// What is quoted in it is marked as in plain text.
 func stripped(page string) string {
-	lineBreaks := strings.NewReplacer("\n", " ", "\r", " ") // no more than blanks, in HTML
+	lineBreaks := strings.NewReplacer("\n", " ", "\r", " ", quoteOpens, "", quoteCloses, "") // no more than blanks, in HTML
 	var b strings.Builder
 	for page != "" {
 		text, rest, found := strings.Cut(page, "<")
@@ -58,14 +65,22 @@ func stripped(page string) string {
 	text := strings.ReplaceAll(html.UnescapeString(b.String()), "\u00a0", " ")
 	lines := strings.Split(text, "\n")
 	kept := lines[:0]
+	quoted := 0
 	for _, line := range lines {
-		line = strings.Join(strings.Fields(line), " ")
+		quoted = max(0, min(maxQuoted, quoted+strings.Count(line, quoteOpens)-strings.Count(line, quoteCloses)))
+		line = strings.Join(strings.Fields(strings.NewReplacer(quoteOpens, "", quoteCloses, "").Replace(line)), " ")
+		if line != "" && quoted > 0 {
+			line = strings.Repeat(">", quoted) + " " + line
+		}
 		if line != "" || len(kept) > 0 && kept[len(kept)-1] != "" {
 			kept = append(kept, line)
 		}
 	}
 	return strings.Join(kept, "\n")
 }
+
+// maxQuoted is how deep quotations are marked.
+const maxQuoted = 5
 
 // afterTag passes over the tag, comment or unread element that begins before s, and
 // writes the line break it stands for.
@@ -85,7 +100,10 @@ func afterTag(s string, b *strings.Builder) string {
 			return rest
 		}
 		return afterElement(rest, name)
-	case "br", "p", "div", "tr", "li", "h1", "h2", "h3", "table", "blockquote":
+	case "blockquote":
+		b.WriteByte('\n')
+		b.WriteString(map[bool]string{false: quoteOpens, true: quoteCloses}[strings.HasPrefix(name, "/")])
+	case "br", "p", "div", "tr", "li", "h1", "h2", "h3", "table":
 		b.WriteByte('\n')
 	case "td", "th":
 		b.WriteByte(' ')

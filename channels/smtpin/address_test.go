@@ -3,6 +3,7 @@ package smtpin_test
 import (
 	"go/parser"
 	"go/token"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -75,4 +76,30 @@ func TestSEC49_NothingIsSent(t *testing.T) {
 	if seen < 5 {
 		t.Errorf("looked at %d files", seen)
 	}
+}
+
+// A letter's return path is taken from the null sender, a message for each: a report has
+// one letter, as a deposit has one owner. It has the rate of an address of its own.
+func TestREL12_ReturnPathsAreRecipients(t *testing.T) {
+	intake := &town{}
+	addr, _ := open(t, smtpin.Config{AddressMessages: 2, Exempt: []netip.Prefix{}}, intake)
+	d := dial(t, addr)
+	d.cmd("MAIL FROM:<>", "250 ")
+	d.cmd("RCPT TO:<"+returnPath+">", "250 ")
+	for _, other := range []string{returnTo, mine} {
+		d.cmd("RCPT TO:<"+other+">", "452 4.5.3 ")
+	}
+	d.data(letter, "250 ")
+	if taken := intake.Taken(); len(taken) != 1 || taken[0].Address.Letter == "" || taken[0].Address.Vault != "" || taken[0].Sender.MailFrom != "" {
+		t.Errorf("took %+v", taken)
+	}
+	d.envelope(mine)
+	d.cmd("RCPT TO:<"+returnPath+">", "452 4.5.3 ")
+	d.cmd("RSET", "250 ")
+	d.cmd("MAIL FROM:<>", "250 ")
+	d.cmd("RCPT TO:<"+returnPath+">", "250 ")
+	d.cmd("RSET", "250 ")
+	d.cmd("MAIL FROM:<>", "250 ")
+	d.cmd("RCPT TO:<"+returnPath+">", "452 4.2.1 ")
+	d.cmd("RCPT TO:<"+returnTo+">", "250 ")
 }

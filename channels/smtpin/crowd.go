@@ -147,7 +147,7 @@ func (c *crowd) neighbour(n netip.Prefix, i int, now time.Time) *neighbour {
 // address counts a message to one of ours that comes from a, if there may be one more. A
 // town's generic address has no owner and is everybody's: a stranger could shut it for all.
 func (c *crowd) address(to core.Address, a netip.Addr) bool {
-	if to.Vault == "" || covers(c.cfg.Exempt, a) {
+	if to.Vault == "" && to.Letter == "" || covers(c.cfg.Exempt, a) {
 		return true
 	}
 	c.mu.Lock()

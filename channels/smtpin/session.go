@@ -67,8 +67,8 @@ func (s *session) Mail(from string, opts *smtp.MailOptions) error {
 }
 
 // Rcpt finds whose address it is. A deposit has one owner: another vault's address has
-// to come in a transaction of its own, which 452 makes the sender do. Another address
-// of the same vault adds nothing.
+// to come in a transaction of its own, which 452 makes the sender do; so has a letter's
+// return path. Another address of the same vault adds nothing.
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	if s.r.crowd.guessing(s.wire.client) {
 		return reply(452, smtp.EnhancedCode{4, 7, 1}, "Too many unknown addresses from your network, please try again in a minute")
@@ -83,7 +83,7 @@ func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.step == addressed && (address.Tenant != s.to.Tenant || address.Vault != s.to.Vault) {
+	if s.step == addressed && (address.Tenant != s.to.Tenant || address.Vault != s.to.Vault || address.Letter != s.to.Letter) {
 		return reply(452, smtp.EnhancedCode{4, 5, 3}, "One recipient at a time, please send this one separately")
 	}
 	if s.step == named {

@@ -28,6 +28,8 @@ const (
 	mineToo    = "logement@pieces.ville.test"
 	neighbours = "voisin@pieces.ville.test"
 	unlucky    = "panne@pieces.ville.test"
+	returnPath = "retour@pieces.ville.test"
+	returnTo   = "autre-retour@pieces.ville.test"
 )
 
 func (i *town) Locate(ctx context.Context, address string) (core.Address, error) {
@@ -36,6 +38,10 @@ func (i *town) Locate(ctx context.Context, address string) (core.Address, error)
 		return core.Address{ID: "address-2", Tenant: channeltest.Owner.Tenant, Vault: channeltest.Owner.Vault}, nil
 	case neighbours:
 		return core.Address{ID: "address-3", Tenant: channeltest.Owner.Tenant, Vault: "vault-2"}, nil
+	case returnPath:
+		return core.Address{ID: "letter-1", Tenant: channeltest.Owner.Tenant, Letter: "00112233445566778899"}, nil
+	case returnTo:
+		return core.Address{ID: "letter-2", Tenant: channeltest.Owner.Tenant, Letter: "99887766554433221100"}, nil
 	case unlucky:
 		return core.Address{}, errors.New("database is away")
 	}

@@ -56,7 +56,7 @@ func BenchmarkBesidePostfix(b *testing.B) {
 	queue := served(b, base.cmd.Process.Pid, "redis-server")
 	_, domain, _ := strings.Cut(base.address, "@")
 	alone := func(pid int) time.Duration { own, _ := processor(pid); return own }
-	held, plain := startPostfix(b, domain), startBare(b)
+	held, plain := startPostfix(b, domain, "", ""), startBare(b)
 	contenders := []contender{
 		{"vaguemestre", ours.smtp, base.address,
 			func() []time.Duration {

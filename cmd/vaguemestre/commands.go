@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"vaguemestre/cmd/vaguemestre/control"
+	"vaguemestre/core/tenant"
 )
 
 // The commands that talk to the running process.
@@ -34,6 +35,7 @@ func newTenant(c *client) *cobra.Command {
 		}}
 	var s control.Args
 	set := &cobra.Command{Use: "set [KEY=VALUE…]", Short: "Change settings of a town, and show them: each change is a new version",
+		Long:    "Change settings of a town, and show them: each change is a new version. KEY= empties one.\n\n" + townSettings(),
 		Example: "  vaguemestre tenant set --tenant demo generic_address=depot@ville.fr address_form=plus",
 		RunE: func(cmd *cobra.Command, pairs []string) error {
 			var err error
@@ -43,7 +45,7 @@ func newTenant(c *client) *cobra.Command {
 			return c.call(cmd, "tenant/set", s, showSettings)
 		}}
 	tenantFlag(set, &s)
-	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c))
+	return group("tenant", "Towns (collectivités)", c.jsonFlag(required(add, "code", "name")), c.jsonFlag(list), c.jsonFlag(required(set, "tenant")), newSecret(c), newMentions(c))
 }
 
 func newCitizen(c *client) *cobra.Command {
@@ -97,7 +99,7 @@ func newSender(c *client) *cobra.Command {
 		sub("list", "Show them, forgotten ones included (journaled)", func(*cobra.Command, *control.Args) {}, nil, "id", "address", "how", "verified", "revoked"),
 		sub("add", "Note an address; it vouches for nothing until it is verified", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Email, "email", "", "the address")
-		}, []string{"email"}, "id", "token"),
+		}, []string{"email"}, "id", "token", "sent"),
 		sub("verify", "Take the token that was sent to an address as proof", func(cmd *cobra.Command, a *control.Args) {
 			cmd.Flags().StringVar(&a.Token, "token", "", "the token")
 		}, []string{"token"}, "verified"),
@@ -112,7 +114,7 @@ func newVault(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/list", a, showDocument) }}
 	var output string
 	get := &cobra.Command{Use: "get", Short: "Write a document's original, byte for byte, to stdout or a file", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, a, output) }}
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.get(cmd, "vault/get", a, output) }}
 	get.Flags().StringVarP(&output, "output", "o", "", "file to write instead of stdout")
 	confirm := &cobra.Command{Use: "confirm", Short: "Say the citizen's yes to what arrived unproven: a document, or all that a deposit brought", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -121,13 +123,13 @@ func newVault(c *client) *cobra.Command {
 			}
 			return c.call(cmd, "vault/confirm", a, showFields("id", "state"))
 		}}
-	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit", Args: noArgs,
+	link := &cobra.Command{Use: "link", Short: "Make the token of a link that confirms a deposit, or deletes a document", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.call(cmd, "vault/link", a, showFields("token")) }}
 	for _, cmd := range []*cobra.Command{list, get, confirm, link} {
 		citizenFlag(cmd, &a)
 		c.jsonFlag(cmd)
 	}
-	for _, cmd := range []*cobra.Command{get, confirm} {
+	for _, cmd := range []*cobra.Command{get, confirm, link} {
 		cmd.Flags().StringVar(&a.Document, "document", "", "the document's id")
 	}
 	for _, cmd := range []*cobra.Command{confirm, link} {
@@ -136,21 +138,21 @@ func newVault(c *client) *cobra.Command {
 	confirm.Flags().StringVar(&a.Token, "token", "", "the token of a link, in the place of a deposit's id")
 	confirm.Flags().BoolVar(&a.Remember, "remember", false, "let what this deposit's sender sends, proven, need no yes from now on")
 	return group("vault", "A citizen's documents (porte-documents); every act is journaled",
-		required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen", "deposit"))
+		append(revisions(c), required(list, "citizen"), required(get, "citizen", "document"), required(confirm, "citizen"), required(link, "citizen"), newReceipts(c))...)
 }
 
 // get writes to a file only once the whole has arrived.
-func (c *client) get(cmd *cobra.Command, a control.Args, output string) error {
+func (c *client) get(cmd *cobra.Command, name string, a control.Args, output string) error {
 	running := control.Dial(socketOf(c.home))
 	if output == "" {
-		return running.Get(cmd.Context(), a, cmd.OutOrStdout())
+		return running.Get(cmd.Context(), name, a, cmd.OutOrStdout())
 	}
 	f, err := os.CreateTemp(filepath.Dir(output), ".vaguemestre-*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	err = running.Get(cmd.Context(), a, f)
+	err = running.Get(cmd.Context(), name, a, f)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
@@ -172,6 +174,15 @@ func newJournal(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.verdict(cmd, "journal/verify", a) }}
 	tenantFlag(verify, &a)
 	return group("journal", "The chained journal of every vault", c.jsonFlag(verify))
+}
+
+// townSettings is what a town may set, a line each.
+func townSettings() string {
+	var b strings.Builder
+	for _, s := range tenant.List() {
+		fmt.Fprintf(&b, "  %-16s  %s\n", s.Name, s.Help)
+	}
+	return b.String()
 }
 
 // verdict shows a command whose last line says whether all is well.
@@ -209,7 +220,9 @@ func showFields(fields ...string) func(io.Writer, json.RawMessage) error {
 		}
 		parts := make([]string, len(fields))
 		for i, f := range fields {
-			parts[i] = fmt.Sprint(m[f])
+			if parts[i] = "-"; m[f] != nil {
+				parts[i] = fmt.Sprint(m[f])
+			}
 		}
 		_, err := fmt.Fprintln(w, strings.Join(parts, "\t"))
 		return err

@@ -19,7 +19,7 @@ import (
 // environment wins over the file.
 type Config struct {
 	Home                   string        `key:"home" default:"./var" help:"folder of the embedded home and of the control socket"`
-	Roles                  []string      `key:"roles" default:"smtp,imap,http,worker,scheduler,keeper" help:"roles of this process"`
+	Roles                  []string      `key:"roles" default:"smtp,imap,http,worker,scheduler,mailer,keeper" help:"roles of this process"`
 	HTTP                   string        `key:"http" default:"127.0.0.1:8080" help:"address of health, readiness and metrics; off for none"`
 	SMTP                   []string      `key:"smtp" default:"127.0.0.1:2525" help:"addresses mail is received on: host:port offers STARTTLS, tls://host:port begins with TLS"`
 	SMTPDomain             string        `key:"smtp_domain" default:"localhost" help:"our name in the SMTP greeting, and in MX records"`
@@ -78,7 +78,7 @@ type Config struct {
 
 const envPrefix = "VAGUEMESTRE_"
 
-var allRoles = []string{"smtp", "imap", "http", "worker", "scheduler", "keeper"}
+var allRoles = []string{"smtp", "imap", "http", "worker", "scheduler", "mailer", "keeper"}
 
 // loadConfig reads defaults, then the file, then the environment, then the flags that
 // were given. The error names every fault, and quotes no value.
@@ -217,8 +217,8 @@ func (c *Config) validate() error {
 	if len(c.Roles) == 0 {
 		faults = append(faults, errors.New("roles: name at least one"))
 	}
-	if (c.has("worker") || c.has("http")) && !c.has("keeper") {
-		faults = append(faults, errors.New("roles: worker and http open sealed documents, and need the keeper in the same process"))
+	if (c.has("worker") || c.has("http") || c.has("mailer")) && !c.has("keeper") {
+		faults = append(faults, errors.New("roles: worker, http and mailer open what is sealed, and need the keeper in the same process"))
 	}
 	faults = append(faults, c.validateSMTP(), c.validateIMAP())
 	if _, err := c.level(); err != nil {

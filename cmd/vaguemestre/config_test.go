@@ -163,7 +163,7 @@ func TestBadSettingsAreNamedAndNotQuoted(t *testing.T) {
 		{"no YAML", "database_url: [" + secret, nil, []string{"YAML"}},
 		{"no map", "- " + secret, nil, []string{"YAML"}},
 		{"twice the same key", "redis_url: a\nredis_url: " + secret, nil, []string{"YAML"}},
-		{"a role that is none", "roles: smtp," + secret, nil, []string{"roles", "some of smtp, http, worker"}},
+		{"a role that is none", "roles: smtp," + secret, nil, []string{"roles", "some of smtp, imap, http, worker"}},
 		{"no role", "roles: []", nil, []string{"roles: name at least one"}},
 		{"nothing but commas", "", []string{"VAGUEMESTRE_ROLES=, ,"}, []string{"roles: name at least one"}},
 		{"a worker without keeper", "roles: [smtp, worker]", nil, []string{"keeper"}},

@@ -255,7 +255,7 @@ func TestRunningCommandsSpeakJSON(t *testing.T) {
 		{"citizen add --tenant ville --given Ana --family Belle --email ana@ville.test", "deposit_address id reading_consent tenant"},
 		{"citizen address show --citizen " + p.citizen, "address created revoked"},
 		{"deposits list --tenant demo", "channel citizen id pieces received state trust trust_reason"},
-		{"vault list --citizen " + p.citizen, "channel confidence filename holder id issued retain_until sha256 size standing state type valid_until"},
+		{"vault list --citizen " + p.citizen, "channel confidence filename holder id issued retain_until sha256 size standing state type valid_until version"},
 		{"vault confirm --citizen " + p.citizen + " --document " + document, "id state"},
 		{"catalogue export --tenant demo", "catalogue version"},
 		{"citizen address rotate --citizen " + p.citizen, "deposit_address"},

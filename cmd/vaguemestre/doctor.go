@@ -42,6 +42,7 @@ func newDoctor() *cobra.Command {
 			fmt.Fprintf(out, "%s %s: %s\n", mark, lack.Feature, lack.Reason)
 		}
 		adviseMail(cmd.Context(), out, cfg, nameServers(cfg))
+		adviseSenders(cmd.Context(), out, cfg.Home, nameServers(cfg))
 		fmt.Fprintln(out)
 		t := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 		for _, f := range cfg.fields() {

@@ -93,7 +93,7 @@ func newRoot() *cobra.Command {
 	c := &client{}
 	root.PersistentFlags().StringVar(&c.home, "home", homeDefault(), "folder of the embedded home and of the control socket")
 	root.AddCommand(newRun(), newDemo(c), newDoctor(), newMIME(), newClassify(),
-		newTenant(c), newMailbox(c), newCitizen(c), newDeposits(c), newVault(c), newCatalogue(c), newCheck(c), newJournal(c))
+		newTenant(c), newMailbox(c), newCitizen(c), newDeposits(c), newVault(c), newService(c), newDispatch(c), newCatalogue(c), newMail(c), newCheck(c), newJournal(c), newTwoDDoc(c))
 	return root
 }
 

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"vaguemestre/channels/mailout/relaytest"
 )
 
 // What a citizen, a sender and their files say, each in words that stand nowhere else.
@@ -35,6 +37,10 @@ const (
 	brokenMarker  = "zqabime7311"
 	addedMarker   = "zqajoute7312"
 	deskMarker    = "zqguichet7313"
+	agentMarker   = "Zqagentmartin7314"
+	motiveMarker  = "Zqmotif7315"
+	refusedMarker = "zqrefuse7316"
+	relayMarker   = "Zqsesame7317"
 )
 
 // The whole way of several mails, filed, refused, left to their owner and malformed,
@@ -60,12 +66,14 @@ func TestSEC29_NothingReadableAtRest(t *testing.T) {
 	p.citizen, p.address = owner.ID, owner.Address
 	file := taxNotice("Zoé "+holderMarker, textMarker)
 	leaveTraces(t, p, file)
-	links := leaveLinks(t, p)
+	relay := (&relaytest.Relay{StartTLS: true, User: "depot", Password: relayMarker, Answer: quoteRefused}).Start(t)
+	links := append(leaveLinks(t, p), leaveLetters(t, p, relay)...)
+	links = append(links, leaveDispatch(t, p, relay)...)
 
 	token, _, _ := strings.Cut(p.address, "@")
 	plain := sha256.Sum256(file)
 	markers := append(links, token, givenMarker, familyMarker, emailMarker, displayMarker, senderMarker, subjectMarker, noteMarker, fileMarker,
-		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, string(plain[:]), hex.EncodeToString(plain[:]))
+		textMarker, holderMarker, keyMarker, heloMarker, wrongMarker, brokenMarker, addedMarker, deskMarker, agentMarker, motiveMarker, refusedMarker, relayMarker, string(plain[:]), hex.EncodeToString(plain[:]))
 	const control = "Ville de d" // a town's name is public: a search that works finds it
 	f := newFinder(append(markers, control)...)
 	controls := map[string]int{}
@@ -143,6 +151,66 @@ func leaveLinks(t *testing.T, p *program) (tokens []string) {
 		t.Errorf("senders: %s", out)
 	}
 	return tokens
+}
+
+// leaveDispatch sends a document to two services, as a file and as a link, and opens the
+// link. It returns the link's token.
+func leaveDispatch(t *testing.T, p *program, relay *relaytest.Relay) (tokens []string) {
+	t.Helper()
+	p.must("tenant", "set", "--tenant", "demo", "portal=")
+	p.must("service", "add", "--tenant", "demo", "--code", "dossier", "--name", "Dossiers", "--mailbox", "dossier@mairie.test")
+	p.must("service", "add", "--tenant", "demo", "--code", "liens", "--name", "Liens", "--mailbox", "liens@mairie.test", "--links-only")
+	agent := decode[struct{ ID string }](t, p.must("service", "agent", "add", "--json", "--tenant", "demo", "--service", "liens", "--name", agentMarker))[0].ID
+	for _, service := range []string{"dossier", "liens"} {
+		p.must("dispatch", "send", "--tenant", "demo", "--service", service, "--citizen", p.citizen, "--agent", agent, "--purpose", motiveMarker, "--document", p.vault()[0].ID)
+		m := took(p, relay, service+"@mairie.test", 1)[0]
+		if said := strings.Join(append(m.names, m.text), " "); !strings.Contains(said, holderMarker) || !strings.Contains(said, agentMarker) || !strings.Contains(said, motiveMarker) {
+			t.Errorf("the mail to %s bears no markers: %s", service, said)
+		}
+		if _, after, found := strings.Cut(m.text, "avec le code "); found {
+			token, _, _ := strings.Cut(after, ",")
+			tokens = append(tokens, token)
+		}
+	}
+	if out := p.must("dispatch", "open", "--tenant", "demo", "--agent", agent, "--token", tokens[0]); !strings.Contains(out, textMarker) {
+		t.Error("the link's document does not bear the marker")
+	}
+	return tokens
+}
+
+// quoteRefused refuses a mailbox, quoting it.
+func quoteRefused(_ int, command string) string {
+	if strings.Contains(command, refusedMarker) {
+		return "550 5.1.1 <" + refusedMarker + "@markers.test> unknown"
+	}
+	return ""
+}
+
+// leaveLetters has letters sent to the citizen, and one refused by a relay that quotes
+// whom it refuses; one is answered, and one comes back. It returns the tokens of the links
+// in them, and what else was secret.
+func leaveLetters(t *testing.T, p *program, relay *relaytest.Relay) (tokens []string) {
+	t.Helper()
+	p.writes(relay)
+	p.must("citizen", "sender", "add", "--citizen", p.citizen, "--email", refusedMarker+"@markers.test")
+	m := message(keyMarker+"letters", subjectMarker, fileMarker+".pdf", "application/pdf", taxNotice("Zoé "+holderMarker, "letters"))
+	if err := hand(p, p.address, m); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range p.letters(relay, 2) {
+		if !strings.Contains(l.Rcpt, addedMarker) {
+			t.Errorf("a letter goes to %s", l.Rcpt)
+		}
+		if strings.Contains(l.text, "/confirmer/") {
+			tokens = append(tokens, linkIn(t, l, "/confirmer/"))
+		}
+	}
+	if out := p.must("mail", "list", "--tenant", "demo"); len(tokens) != 1 || !strings.Contains(out, "5.1.1") {
+		t.Errorf("%d links, letters %s", len(tokens), out)
+	}
+	p.must("mail", "preview", "--tenant", "demo", "--kind", "result", "--deposit", p.deposits()[0].ID)
+	p.must("vault", "receipts", "--citizen", p.citizen)
+	return append(tokens, leaveAnswers(t, p, relay)...)
 }
 
 // leaveTraces sends mails of every fate and uses what became of them.

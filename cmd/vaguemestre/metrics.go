@@ -22,6 +22,8 @@ type metrics struct {
 	deposits *prometheus.CounterVec
 	attempts *prometheus.CounterVec
 	verdicts *prometheus.CounterVec
+	letters  *prometheus.CounterVec
+	resting  *prometheus.CounterVec
 	seen     map[string]*prometheus.CounterVec // by what the mail channels call it
 }
 
@@ -50,7 +52,13 @@ func newMetrics() *metrics {
 	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "vaguemestre_attributions_total", Help: "Messages opened or held, by trust level (T0 to T3) and the reason for it, or for holding them.",
 	}, []string{"trust", "reason"})
-	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, collectors.NewGoCollector(),
+	m.letters = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_letters_total", Help: "Attempts to send a letter, by kind and the state they left it in (sent, waiting, refused, failed, cancelled).",
+	}, []string{"kind", "state"})
+	m.resting = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "vaguemestre_relay_rests_total", Help: "Times a relay was left alone for a while, by why.",
+	}, []string{"code"})
+	m.registry.MustRegister(m.deposits, m.attempts, m.verdicts, m.letters, m.resting, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -76,6 +84,12 @@ func (m *metrics) smtp(what, detail string) {
 func (m *metrics) attempt(noun core.Noun, outcome string) {
 	m.attempts.WithLabelValues(string(noun), outcome).Inc()
 }
+
+func (m *metrics) letter(kind core.LetterKind, o core.LetterOutcome) {
+	m.letters.WithLabelValues(string(kind), string(o.State)).Inc()
+}
+
+func (m *metrics) rests(code string) { m.resting.WithLabelValues(code).Inc() }
 
 func (m *metrics) attribution(a core.Attribution) {
 	m.verdicts.WithLabelValues(fmt.Sprintf("T%d", a.Trust), a.Reason).Inc()
@@ -142,4 +156,43 @@ func (c counted) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body
 	}
 	c.deposits.WithLabelValues(d.Channel, outcome).Inc()
 	return receipt, err
+}
+
+// watchLetters reads the outbox when the metrics are read.
+func (m *metrics) watchLetters(outbox outbox, now func() time.Time) {
+	m.registry.MustRegister(letterCollector{outbox, now})
+}
+
+type outbox interface {
+	WaitingLetters(ctx context.Context) (n int, since time.Time, err error)
+}
+
+type letterCollector struct {
+	outbox outbox
+	now    func() time.Time
+}
+
+var (
+	lettersWaiting = prometheus.NewDesc("vaguemestre_letters_waiting", "Letters ordered and not sent yet.", nil, nil)
+	lettersOldest  = prometheus.NewDesc("vaguemestre_letters_oldest_seconds", "Age of the oldest of them: the law wants a deposit registered within a working day.", nil, nil)
+)
+
+func (c letterCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- lettersWaiting
+	ch <- lettersOldest
+}
+
+func (c letterCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	n, since, err := c.outbox.WaitingLetters(ctx)
+	if err != nil {
+		return // the database is away: readiness says so, the scrape goes on
+	}
+	age := 0.0
+	if !since.IsZero() {
+		age = c.now().Sub(since).Seconds()
+	}
+	ch <- prometheus.MustNewConstMetric(lettersWaiting, prometheus.GaugeValue, float64(n))
+	ch <- prometheus.MustNewConstMetric(lettersOldest, prometheus.GaugeValue, age)
 }

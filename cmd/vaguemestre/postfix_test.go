@@ -17,6 +17,7 @@ import (
 // message, and nothing is delivered.
 type postfix struct {
 	addr  string
+	dir   string // of its settings, below it
 	queue string
 	pid   int // of its master
 }
@@ -58,20 +59,21 @@ default_process_limit = 200
 `
 
 // startPostfix runs Postfix for the recipients of a domain on folders and a port of its
-// own. Its master starts as root, and gives that up for all but itself.
-func startPostfix(t testing.TB, domain string) *postfix {
+// own, with further settings and services. Its master starts as root, and gives that up
+// for all but itself.
+func startPostfix(t testing.TB, domain, settings, services string) *postfix {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("Postfix starts as root alone: run this as root")
 	}
 	dir := newHome(t)
-	p := &postfix{addr: freeAddr(t), queue: filepath.Join(dir, "queue")}
+	p := &postfix{addr: freeAddr(t), dir: dir, queue: filepath.Join(dir, "queue")}
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"config/main.cf":   fmt.Sprintf(postfixSettings, dir, domain),
-		"config/master.cf": fmt.Sprintf(postfixServices, p.addr),
+		"config/main.cf":   fmt.Sprintf(postfixSettings, dir, domain) + settings,
+		"config/master.cf": fmt.Sprintf(postfixServices, p.addr) + services,
 	} {
 		path := filepath.Join(dir, name)
 		if err := firstError(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(content), 0o644)); err != nil {

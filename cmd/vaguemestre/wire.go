@@ -10,21 +10,26 @@ import (
 	"time"
 
 	"vaguemestre/channels/mail"
+	"vaguemestre/channels/mail/dsn"
 	"vaguemestre/channels/mail/mailauth"
 	"vaguemestre/channels/smtpin"
 	"vaguemestre/cmd/vaguemestre/control"
 	"vaguemestre/cmd/vaguemestre/home"
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
+	"vaguemestre/core/bounce"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/examine"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/link"
 	"vaguemestre/core/mailbox"
+	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/pipeline"
 	"vaguemestre/core/recognise"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/blob"
 	"vaguemestre/core/store/keyfile"
 	"vaguemestre/core/store/postgres"
@@ -54,6 +59,7 @@ type process struct {
 	control  *control.Server
 	jobs     control.Jobs
 	stores   []*postgres.Store
+	tryRelay func(context.Context, core.TenantID) (code, status string, err error) // nil without the mailer's role
 
 	runs   []part   // what runs until the process ends
 	closes []func() // in order of building; closed from the last
@@ -81,7 +87,7 @@ func build(ctx context.Context, cfg Config, log *slog.Logger) (_ *process, err e
 	}()
 	for _, step := range []func(context.Context) error{
 		p.takeHome, p.openDatabase, p.openRedis, p.openBlobs, p.openKeys,
-		p.buildKeeper, p.buildSMTP, p.buildIMAP, p.buildWorker, p.buildScheduler, p.buildControl,
+		p.buildKeeper, p.buildSMTP, p.buildIMAP, p.buildWorker, p.buildScheduler, p.buildMailer, p.buildControl,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -235,10 +241,11 @@ func (p *process) buildWorker(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	senders := mailauth.New(mailauth.Config{Resolver: resolver(p.cfg.Resolver), Sealers: p.cfg.ARCSealers, Now: p.now})
 	whose := attribution.New(s, p.index)
-	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, p.log, p.metrics.attribution)
+	notices := notice.New(s, p.index, p.now)
+	opener := opening.New(s, p.keeper, blobs, mail.Splitter{MaxParts: p.cfg.MailMaxParts, MaxDepth: p.cfg.MailMaxDepth}, senders, whose, notices, p.log, p.metrics.attribution)
 	filer := filing.New(s, p.keeper, p.now)
 	reader := pipeline.NewReader(s, p.keeper, blobs, p.examiner, recognise.New(0), filer)
-	runner := pipeline.New(s, opener, reader, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
+	runner := pipeline.New(s, opener, reader, bounce.New(s, p.keeper, dsn.Parse), notices, p.bell, p.cfg.Lease, p.log, p.metrics.attempt)
 	p.run("worker", queue.NewWorker(p.redis, runner.Run, p.log).Run)
 	return nil
 }
@@ -267,7 +274,12 @@ func (p *process) buildScheduler(ctx context.Context) error {
 	return nil
 }
 
-// collect removes orphaned blobs, and what nobody claimed, at start and then every hour.
+// letterCountDays is for how long it is kept how many letters somebody got on a day: the
+// day after counts too, and the days of towns and database are not the same.
+const letterCountDays = 3
+
+// collect removes orphaned blobs, what nobody claimed, and counts of days gone by, at
+// start and then every hour.
 func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
@@ -285,6 +297,12 @@ func (p *process) collect(ctx context.Context, s *postgres.Store) error {
 		}
 		if expired > 0 {
 			p.log.Info("unclaimed deposits destroyed", "n", expired)
+		}
+		if err := s.ForgetLetterCounts(ctx, p.now().AddDate(0, 0, -letterCountDays)); err != nil && ctx.Err() == nil {
+			p.log.Error("forget letter counts", "cause", core.Cause(err))
+		}
+		if _, err := bounce.Expire(ctx, s, p.now()); err != nil && ctx.Err() == nil {
+			p.log.Error("delete old reports on letters", "cause", core.Cause(err))
 		}
 		select {
 		case <-ctx.Done():
@@ -305,27 +323,33 @@ func (p *process) buildControl(ctx context.Context) error {
 	blobs := vault.WithRows{Blobs: p.blobs, Rows: s}
 	filer := filing.New(s, p.keeper, p.now)
 	links := link.New(s, p.index, p.now)
-	senders := citizen.NewSenders(s, p.keeper, links, p.index, p.now)
+	notices := notice.New(s, p.index, p.now)
+	senders := citizen.NewSenders(s, p.keeper, notices, links, p.index, p.now)
 	secrets, err := p.secrets(s)
 	if err != nil {
 		return err
 	}
+	reader := vault.NewReader(s, p.keeper, blobs)
 	p.jobs = control.Jobs{
 		Store:     s,
 		Tenants:   tenant.New(s, p.keeper, p.index, p.now),
 		Secrets:   secrets,
 		Mailboxes: mailbox.New(s, p.cfg.development(), p.now),
-		Citizens:  citizen.New(s, p.keeper, p.index, p.now),
+		Citizens:  citizen.New(s, p.keeper, notices, p.index, p.now),
 		Senders:   senders,
-		Desk:      attribution.NewDesk(s, p.keeper, blobs, p.index, p.bell, p.now, p.log),
+		Desk:      attribution.NewDesk(s, p.keeper, blobs, notices, p.index, p.bell, p.now, p.log),
 		Confirmer: attribution.NewConfirmer(links, filer, senders),
-		Vault:     vault.NewReader(s, p.keeper, blobs),
+		Directory: dispatch.NewDirectory(s, p.now),
+		Dispatch:  dispatch.NewDesk(s, p.keeper, reader, links, p.now),
+		Vault:     reader,
 		Filer:     filer,
+		Reviser:   revision.New(s, p.keeper, links, p.now),
 		Blobs:     blobs,
 		// A home whose database is its own is a development home: there the operator may
 		// act as the citizen.
 		Development:   p.cfg.development(),
 		Demonstration: p.demonstration,
+		TryRelay:      p.tryRelay,
 	}
 	if p.control, err = control.Listen(p.home.Socket(), p.jobs, p.log); err != nil {
 		return err

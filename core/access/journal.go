@@ -39,13 +39,18 @@ func Chain(a core.Access, at time.Time) string {
 // Link puts a into its chain behind the entry whose sequence number and hash are
 // given (0 and nil for a new chain).
 func Link(a core.Access, at time.Time, seq int64, prev []byte) Entry {
+	return LinkSealed(a, nil, at, seq, prev)
+}
+
+// LinkSealed is Link for an entry that says more of persons, in a box of the vault (SEC-33).
+func LinkSealed(a core.Access, sealed []byte, at time.Time, seq int64, prev []byte) Entry {
 	at = at.UTC().Truncate(time.Microsecond)
 	if prev == nil {
 		prev = make([]byte, sha256.Size)
 	}
 	e := Entry{
 		Tenant: a.Tenant, Chain: Chain(a, at), Seq: seq + 1, At: at,
-		Actor: a.Actor, Act: a.Act, Purpose: a.Purpose, Object: a.Object, Prev: prev,
+		Actor: a.Actor, Act: a.Act, Purpose: a.Purpose, Object: a.Object, Sealed: sealed, Prev: prev,
 	}
 	e.Hash = e.sum()
 	return e

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
+	"vaguemestre/core"
 	"vaguemestre/core/vault"
 )
 
@@ -31,7 +32,18 @@ var base = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding) // no l, o
 func Mint(index vault.Index, under string) string {
 	var b [10]byte
 	_, _ = rand.Read(b[:]) // documented never to fail
-	token := base.EncodeToString(b[:])
+	return secret(index, b[:], under)
+}
+
+// Reply is the secret address for answers about a deposit: of the form of those that Mint
+// makes, and for the same deposit of the same citizen the same. Nobody without the index
+// can tell it.
+func Reply(index vault.Index, tenant core.TenantID, owner core.CitizenID, deposit core.DepositID, under string) string {
+	return secret(index, index.Sum("reply address", []byte(tenant), []byte(owner), []byte(deposit))[:10], under)
+}
+
+func secret(index vault.Index, b []byte, under string) string {
+	token := base.EncodeToString(b)
 	token += check(index, token)
 	mailbox, domain, tagged := strings.Cut(strings.ToLower(under), "@")
 	if !tagged {

@@ -53,8 +53,9 @@ type DeskStore interface {
 	// Detach takes from who.Vault a deposit and all that was made of it, wraps its bodies'
 	// keys as given, holds it until then, and journals it for both the vault and the
 	// tenant; core.ErrNotFound when it is not in that vault. It returns the blobs that no
-	// row names any more.
-	Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time) ([]core.Ref, error)
+	// row names any more. Letters are ordered along; those that wait to speak of the deposit
+	// to that vault are not sent any more.
+	Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time, letters []core.LetterOrder) ([]core.Ref, error)
 	// IntakePublic is the tenant's public intake keyset.
 	IntakePublic(ctx context.Context, tenant core.TenantID) ([]byte, error)
 }
@@ -64,24 +65,30 @@ type DeskKeys interface {
 	Open(ctx context.Context, who core.Access, wrapped ...vault.Wrapped) ([]vault.Key, error)
 }
 
+// Notices names the letter that tells the town of a filing that was undone.
+type Notices interface {
+	Detached(ctx context.Context, tenant core.TenantID, deposit core.DepositID) ([]core.LetterOrder, error)
+}
+
 // Bell wakes a worker for a step.
 type Bell interface{ Ring(core.Step) }
 
 // Desk is where a person says whose a deposit is of which nothing proves it, and where
 // that is undone.
 type Desk struct {
-	store DeskStore
-	keys  DeskKeys
-	blobs vault.Blobs
-	index vault.Index
-	bell  Bell
-	now   func() time.Time
-	log   *slog.Logger
+	store   DeskStore
+	keys    DeskKeys
+	blobs   vault.Blobs
+	notices Notices
+	index   vault.Index
+	bell    Bell
+	now     func() time.Time
+	log     *slog.Logger
 }
 
 // NewDesk builds the desk.
-func NewDesk(store DeskStore, keys DeskKeys, blobs vault.Blobs, index vault.Index, bell Bell, now func() time.Time, log *slog.Logger) *Desk {
-	return &Desk{store, keys, blobs, index, bell, now, log}
+func NewDesk(store DeskStore, keys DeskKeys, blobs vault.Blobs, notices Notices, index vault.Index, bell Bell, now func() time.Time, log *slog.Logger) *Desk {
+	return &Desk{store, keys, blobs, notices, index, bell, now, log}
 }
 
 // Shown is a deposit as a person at the desk sees it: who says to have sent it, what is
@@ -188,7 +195,7 @@ func (d *Desk) Attach(ctx context.Context, who core.Access, id core.DepositID, m
 
 // Detach undoes a filing in the wrong vault (SEC-17): who.Vault loses the deposit and
 // all that was made of it at once, and its keys with it; the original is held again, for
-// nobody, and can be attached to whom it belongs. A document that the same content had
+// nobody, and can be attached to whom it belongs. The town's security contact is told. A document that the same content had
 // from another deposit stays. core.ErrNotFound when the deposit is not in that vault.
 func (d *Desk) Detach(ctx context.Context, who core.Access, id core.DepositID) error {
 	a, err := d.store.Arrival(ctx, who.Tenant, id)
@@ -203,7 +210,11 @@ func (d *Desk) Detach(ctx context.Context, who core.Access, id core.DepositID) e
 	if err != nil {
 		return err
 	}
-	orphans, err := d.store.Detach(ctx, who, id, wrapped, d.now().Add(HeldFor))
+	letters, err := d.notices.Detached(ctx, who.Tenant, id)
+	if err != nil {
+		return err
+	}
+	orphans, err := d.store.Detach(ctx, who, id, wrapped, d.now().Add(HeldFor), letters)
 	if err != nil {
 		return fmt.Errorf("detach deposit: %w", err)
 	}

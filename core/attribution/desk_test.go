@@ -70,9 +70,9 @@ func newTown(t *testing.T) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.desk = attribution.NewDesk(w.HTTP, w.Keeper, w.Blobs, w.Index, w.Rung, now, slog.New(slog.DiscardHandler))
+	w.desk = attribution.NewDesk(w.HTTP, w.Keeper, w.Blobs, w.Notices(), w.Index, w.Rung, now, slog.New(slog.DiscardHandler))
 	w.links = link.New(w.HTTP, w.Index, now)
-	w.senders = citizen.NewSenders(w.HTTP, w.Keeper, w.links, w.Index, now)
+	w.senders = citizen.NewSenders(w.HTTP, w.Keeper, w.Notices(), w.links, w.Index, now)
 	w.filer = filing.New(w.Worker, w.Keeper, now)
 	w.confirmer = attribution.NewConfirmer(w.links, filing.New(w.HTTP, w.Keeper, now), w.senders)
 	return w
@@ -220,7 +220,7 @@ func TestSEC44_LevelsDecideTheState(t *testing.T) {
 	// Forgotten by one, it is the other's.
 	list, err := w.senders.List(t.Context(), as(w, ana.ID))
 	w.must(err)
-	if len(list) != 1 || list[0].Address != "zoe@example.test" || !list[0].Verified {
+	if len(list) != 2 || list[0].Address != "zoe@example.test" || !list[0].Verified || list[1].Verified { // the other is the contact, never proven
 		t.Fatalf("Ana's senders: %+v", list)
 	}
 	if err := w.senders.Forget(t.Context(), as(w, zoe.ID), list[0].ID); !errors.Is(err, core.ErrNotFound) {
@@ -244,7 +244,7 @@ func TestSEC46_ThreadHeadersAttachNothing(t *testing.T) {
 	w.stands(known, "opened T1 verified_sender")
 
 	real := mailauth.New(mailauth.Config{Resolver: silence{}})
-	opener := opening.New(w.Worker, w.Keeper, w.Blobs, mail.Splitter{}, real, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+	opener := opening.New(w.Worker, w.Keeper, w.Blobs, mail.Splitter{}, real, attribution.New(w.Worker, w.Index), w.Notices(), slog.New(slog.DiscardHandler), func(core.Attribution) {})
 	for i, forged := range []string{
 		"From: x@evil.test\r\nIn-Reply-To: <known@example.test>\r\nReferences: <known@example.test>\r\n",
 		"From: x@evil.test\r\nCc: " + zoe.Shown + "\r\nDelivered-To: " + zoe.Shown + "\r\n",

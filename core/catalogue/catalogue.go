@@ -76,6 +76,7 @@ type Type struct {
 	Vault       Keeping    `yaml:"vault,omitempty"`
 	RequestCopy Keeping    `yaml:"request_copy,omitempty"`
 	Validation  Validation `yaml:"validation,omitempty"`
+	Dispatch    Dispatch   `yaml:"dispatch,omitempty"` // to the services of the town, by e-mail
 
 	Signals Signals `yaml:"signals,omitempty"`
 	Reading Reading `yaml:"reading,omitempty"`
@@ -104,6 +105,35 @@ type Lookalike struct {
 	Label   string  `yaml:"label"`
 	Signals Signals `yaml:"signals"`
 }
+
+// Dispatch says how a document may go to a service of the town by e-mail.
+type Dispatch string
+
+// How a document may go. What is left out has the default: encrypted for a sensitive
+// type, as a file for any other.
+const (
+	DispatchFile      Dispatch = "file"
+	DispatchEncrypted Dispatch = "encrypted" // as a file of a message that is encrypted, otherwise as a link
+	DispatchLink      Dispatch = "link"      // as a link alone, which wants signing in
+	DispatchNone      Dispatch = "none"      // not at all
+)
+
+// MayAttach reports whether a document of this type may be a file of a message that is
+// encrypted to who receives it, or is not.
+func (t Type) MayAttach(encrypted bool) bool {
+	switch t.Dispatch {
+	case DispatchFile:
+		return true
+	case DispatchEncrypted:
+		return encrypted
+	case "":
+		return encrypted || !t.Sensitive
+	}
+	return false
+}
+
+// MayGo reports whether a document of this type may go to a service at all.
+func (t Type) MayGo() bool { return t.Dispatch != DispatchNone }
 
 // Policy says who must look at a document before it counts.
 type Policy string

@@ -125,3 +125,29 @@ func TestAccepts(t *testing.T) {
 		t.Error("kinds named bind; none named accepts all")
 	}
 }
+
+// Health data and judgments go as files of encrypted messages alone, unless the town says
+// otherwise; a value nobody knows lets no file go.
+func TestSEC53_HowATypeMayGo(t *testing.T) {
+	for _, c := range []struct {
+		typ                      Type
+		plain, encrypted, leaves bool
+	}{
+		{Type{}, true, true, true},
+		{Type{Sensitive: true}, false, true, true},
+		{Type{Dispatch: DispatchFile}, true, true, true},
+		{Type{Dispatch: DispatchEncrypted}, false, true, true},
+		{Type{Dispatch: DispatchLink}, false, false, true},
+		{Type{Dispatch: DispatchNone}, false, false, false},
+		{Type{Dispatch: "perhaps"}, false, false, true},
+	} {
+		if p, e, g := c.typ.MayAttach(false), c.typ.MayAttach(true), c.typ.MayGo(); p != c.plain || e != c.encrypted || g != c.leaves {
+			t.Errorf("%+v: %v, encrypted %v, at all %v", c.typ, p, e, g)
+		}
+	}
+	for _, typ := range Default().Types() {
+		if typ.Sensitive && typ.MayAttach(false) {
+			t.Errorf("%s goes in the clear", typ.Code)
+		}
+	}
+}

@@ -57,6 +57,7 @@ func (t Type) doubts() []string {
 	add(!t.System && t.Reference == "", "rests on no legal reference")
 	add(t.unanswered(), "its vault retention may find no date to count from: end with a rule on deposited")
 	add(t.Sensitive && len(t.RequestCopy.Retention) == 0, "is sensitive and its request copy has no end")
+	add(t.Sensitive && t.Dispatch == DispatchFile, "is sensitive and may go to a service in a message that is not encrypted")
 	for _, m := range append(slices.Clip(t.Signals.Titles), t.Signals.Marks...) {
 		add(len([]rune(m)) < 2, fmt.Sprintf("phrase %q is too short to mean anything", m))
 	}

@@ -182,6 +182,8 @@ func (t Type) problems() []string {
 	for _, p := range []Policy{v.Home, v.Post, v.Phone, v.Counter, v.Certified} {
 		add(p != "" && p != ByAgent && p != ByNobody, "validation %q: want agent or none", p)
 	}
+	ways := []Dispatch{"", DispatchFile, DispatchEncrypted, DispatchLink, DispatchNone}
+	add(!slices.Contains(ways, t.Dispatch), "dispatch %q: want file, encrypted, link or none", t.Dispatch)
 	out = append(out, t.Signals.problems()...)
 	return append(out, t.Reading.problems()...)
 }

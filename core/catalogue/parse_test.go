@@ -46,6 +46,7 @@ func TestParseRefuses(t *testing.T) {
 		{"a day that does not exist", "types:\n  - {code: ab, label: A, family: F, validity: [{until: date, date: 2033-02-30}]}\n", []string{"2033-02-30"}},
 		{"negative months", "types:\n  - {code: ab, label: A, family: F, validity: [{until: issued, months: -3}]}\n", []string{"months -3"}},
 		{"an unknown policy", with("    validation: {home: robot}\n"), []string{`validation "robot"`}},
+		{"an unknown way to travel", with("    dispatch: false\n"), []string{`dispatch "false"`}},
 		{"an unknown code", with("    signals: {codes: [qr]}\n"), []string{`code "qr"`}},
 		{"an unknown period", with("    reading: {period: [week]}\n"), []string{`period "week"`}},
 		{"an empty phrase", with("    signals: {titles: ['  ']}\n"), []string{"titles: an empty phrase"}},
@@ -80,7 +81,7 @@ types:
   - {code: twin, label: Jumeau, family: F, reference: R, validity: [{until: never}], signals: {titles: [Carte de bus]}}
   - {code: stuck, label: Bloqué, family: F, reference: R, validity: [{until: never}], signals: {titles: [abonnement]}, vault: {retention: [{until: valid_until}]}}
   - {code: torn, label: Partagé, family: F, reference: R, validity: [{until: never}], signals: {titles: [ticket], against: [ticket]}}
-  - {code: health, label: Santé, family: F, reference: R, sensitive: true, validity: [{until: never}], signals: {titles: [a]}}
+  - {code: health, label: Santé, family: F, reference: R, sensitive: true, dispatch: file, validity: [{until: never}], signals: {titles: [a]}}
 `
 	c, err := Parse([]byte(text))
 	if err != nil {
@@ -88,7 +89,7 @@ types:
 	}
 	want := map[string][]string{
 		"mute": {"nothing will ever be recognised"}, "lawless": {"no legal reference"}, "twin": {"shares the title"}, "stuck": {"may find no date"},
-		"torn": {"both for and against"}, "health": {"request copy has no end", "too short"}, "transport": {"retired"},
+		"torn": {"both for and against"}, "health": {"request copy has no end", "too short", "not encrypted"}, "transport": {"retired"},
 	}
 	found := map[string]string{}
 	for _, f := range c.Lint() {

@@ -46,6 +46,8 @@ type Enrolment struct {
 	Consent  string // version consented to; "" none
 	Address  Address
 	Alike    []Likeness
+	Contact  Sender // the address given, not verified yet
+	Letters  []core.LetterOrder
 	Created  time.Time
 }
 
@@ -77,21 +79,28 @@ type Keys interface {
 	Unbox(ctx context.Context, who core.Access, boxes ...[]byte) ([][]byte, error)
 }
 
+// Notices names the letter that proves an address: none where the town sends nothing.
+type Notices interface {
+	Prove(ctx context.Context, tenant core.TenantID, owner core.CitizenID, id core.SenderID, hash []byte) ([]core.LetterOrder, error)
+}
+
 // Registrar enrols citizens and keeps their addresses.
 type Registrar struct {
-	store Store
-	keys  Keys
-	index vault.Index
-	now   func() time.Time
+	store   Store
+	keys    Keys
+	notices Notices
+	index   vault.Index
+	now     func() time.Time
 }
 
 // New builds the registrar.
-func New(store Store, keys Keys, index vault.Index, now func() time.Time) *Registrar {
-	return &Registrar{store, keys, index, now}
+func New(store Store, keys Keys, notices Notices, index vault.Index, now func() time.Time) *Registrar {
+	return &Registrar{store, keys, notices, index, now}
 }
 
 // Add enrols a citizen of the tenant and returns the id and the deposit address, made
-// under a domain or a mailbox, which is shown to that citizen alone. Without reading consent, deposits are kept unread.
+// under a domain or a mailbox, which is shown to that citizen alone. Letters go to the e-mail
+// address once a link sent there was used. Without reading consent, deposits are kept unread.
 func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, under string, who Identity, reading bool) (core.CitizenID, string, error) {
 	if err := who.validate(); err != nil {
 		return "", "", fmt.Errorf("%w identity: %w", core.ErrInvalid, err)
@@ -116,6 +125,13 @@ func (r *Registrar) Add(ctx context.Context, tenant core.TenantID, under string,
 		return "", "", err
 	}
 	e.Address = fresh
+	if e.Contact, err = sealSender(ctx, r.keys, r.index, tenant, e.ID, who.Email); err != nil {
+		return "", "", err
+	}
+	e.Contact.How, e.Contact.Created = ByLink, e.Created
+	if e.Letters, err = r.notices.Prove(ctx, tenant, e.ID, e.Contact.ID, e.Contact.Hash); err != nil {
+		return "", "", err
+	}
 	if err := r.store.AddCitizen(ctx, e); err != nil {
 		return "", "", fmt.Errorf("add citizen: %w", err)
 	}

@@ -21,6 +21,7 @@ type Sender struct {
 	Created    time.Time
 	VerifiedAt time.Time // zero: said, and vouches for nothing yet
 	Revoked    bool
+	Bounced    bool // a letter to it came back since it was verified: no other goes there
 }
 
 // How it came to be believed that an address is the citizen's.
@@ -35,9 +36,10 @@ const (
 
 // SenderStore keeps senders.
 type SenderStore interface {
-	// AddSender commits a sender and the journal's entry. One that the vault has already
-	// in force is kept, verified when s is, and its id returned.
-	AddSender(ctx context.Context, who core.Access, s Sender) (core.SenderID, error)
+	// AddSender commits a sender, the journal's entry and letters, which speak of the sender
+	// whatever object they name. One that the vault has already in force is kept, verified
+	// when s is, and its id returned.
+	AddSender(ctx context.Context, who core.Access, s Sender, letters ...core.LetterOrder) (core.SenderID, error)
 	// Verify marks a sender in force as verified; a repeat changes nothing. core.ErrNotFound
 	// for one that is revoked or not of this vault.
 	VerifySender(ctx context.Context, who core.Access, id core.SenderID, at time.Time) error
@@ -49,6 +51,11 @@ type SenderStore interface {
 	Origin(ctx context.Context, tenant core.TenantID, id core.CitizenID, deposit core.DepositID) (sealed []byte, body core.Sealed, err error)
 }
 
+// Boxer seals small values for a vault.
+type Boxer interface {
+	Box(ctx context.Context, tenant core.TenantID, vault core.CitizenID, plain []byte) ([]byte, error)
+}
+
 // SenderKeys opens and seals what belongs to a vault.
 type SenderKeys interface {
 	Box(ctx context.Context, tenant core.TenantID, vault core.CitizenID, plain []byte) ([]byte, error)
@@ -58,45 +65,55 @@ type SenderKeys interface {
 
 // Senders keeps the addresses citizens write from. Only a verified one vouches.
 type Senders struct {
-	store SenderStore
-	keys  SenderKeys
-	links *link.Links
-	index vault.Index
-	now   func() time.Time
+	store   SenderStore
+	keys    SenderKeys
+	notices Notices
+	links   *link.Links
+	index   vault.Index
+	now     func() time.Time
 }
 
 // NewSenders builds it.
-func NewSenders(store SenderStore, keys SenderKeys, links *link.Links, index vault.Index, now func() time.Time) *Senders {
-	return &Senders{store, keys, links, index, now}
+func NewSenders(store SenderStore, keys SenderKeys, notices Notices, links *link.Links, index vault.Index, now func() time.Time) *Senders {
+	return &Senders{store, keys, notices, links, index, now}
 }
 
 // Add notes an address the citizen says is theirs. It vouches for nothing until Verify
-// is given the token, which goes to that address alone.
+// is given the token, which goes to that address alone: by letter, or, where the town
+// sends nothing, by whoever called.
 func (s *Senders) Add(ctx context.Context, who core.Access, email string) (id core.SenderID, token string, err error) {
 	who.Act = "add_sender"
-	id, err = s.add(ctx, who, email, ByLink, time.Time{})
+	sender, err := sealSender(ctx, s.keys, s.index, who.Tenant, who.Vault, email)
 	if err != nil {
 		return "", "", err
+	}
+	letters, err := s.notices.Prove(ctx, who.Tenant, who.Vault, sender.ID, sender.Hash)
+	if err != nil {
+		return "", "", err
+	}
+	sender.How, sender.Created = ByLink, s.now()
+	if id, err = s.store.AddSender(ctx, who, sender, letters...); err != nil {
+		return "", "", fmt.Errorf("add sender: %w", err)
+	}
+	if len(letters) > 0 {
+		return id, "", nil
 	}
 	token, err = s.links.Issue(ctx, who.Tenant, who.Vault, link.VerifySender, string(id))
 	return id, token, err
 }
 
-func (s *Senders) add(ctx context.Context, who core.Access, email string, how How, verified time.Time) (core.SenderID, error) {
+// sealSender is a sender of the address, sealed for its vault.
+func sealSender(ctx context.Context, keys Boxer, index vault.Index, tenant core.TenantID, owner core.CitizenID, email string) (Sender, error) {
 	canonical, ok := address.Canonical(email)
 	if !ok {
-		return "", fmt.Errorf("%w e-mail: not an address", core.ErrInvalid)
+		return Sender{}, fmt.Errorf("%w e-mail: not an address", core.ErrInvalid)
 	}
-	hash, _ := address.HashSender(s.index, canonical)
-	box, err := s.keys.Box(ctx, who.Tenant, who.Vault, []byte(canonical))
+	hash, _ := address.HashSender(index, canonical)
+	box, err := keys.Box(ctx, tenant, owner, []byte(canonical))
 	if err != nil {
-		return "", fmt.Errorf("seal address: %w", err)
+		return Sender{}, fmt.Errorf("seal address: %w", err)
 	}
-	id, err := s.store.AddSender(ctx, who, Sender{ID: core.NewID[core.SenderID](), Hash: hash, Sealed: box, How: how, Created: s.now(), VerifiedAt: verified})
-	if err != nil {
-		return "", fmt.Errorf("add sender: %w", err)
-	}
-	return id, nil
+	return Sender{ID: core.NewID[core.SenderID](), Hash: hash, Sealed: box}, nil
 }
 
 // Verify takes the token that was sent to an address as proof that it is the citizen's.
@@ -133,8 +150,15 @@ func (s *Senders) Remember(ctx context.Context, who core.Access, deposit core.De
 	if !origin.Proven {
 		return fmt.Errorf("%w sender: nothing proves that the address is the sender’s own", core.ErrInvalid)
 	}
-	_, err = s.add(ctx, who, origin.From, ByRemembered, s.now())
-	return err
+	sender, err := sealSender(ctx, s.keys, s.index, who.Tenant, who.Vault, origin.From)
+	if err != nil {
+		return err
+	}
+	sender.How, sender.Created, sender.VerifiedAt = ByRemembered, s.now(), s.now()
+	if _, err = s.store.AddSender(ctx, who, sender); err != nil {
+		return fmt.Errorf("add sender: %w", err)
+	}
+	return nil
 }
 
 // ShownSender is a sender as the citizen sees it.
@@ -145,6 +169,7 @@ type ShownSender struct {
 	Created  time.Time     `json:"created"`
 	Verified bool          `json:"verified"`
 	Revoked  bool          `json:"revoked"`
+	Bounced  bool          `json:"bounced"` // a letter came back: none goes there until it is verified again
 }
 
 // List shows a citizen's senders, oldest first, forgotten ones included.
@@ -164,7 +189,7 @@ func (s *Senders) List(ctx context.Context, who core.Access) ([]ShownSender, err
 	}
 	out := make([]ShownSender, len(rows))
 	for i, row := range rows {
-		out[i] = ShownSender{row.ID, string(opened[i]), row.How, row.Created, !row.VerifiedAt.IsZero(), row.Revoked}
+		out[i] = ShownSender{row.ID, string(opened[i]), row.How, row.Created, !row.VerifiedAt.IsZero(), row.Revoked, row.Bounced}
 	}
 	return out, nil
 }

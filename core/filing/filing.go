@@ -4,6 +4,7 @@ package filing
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,9 +12,11 @@ import (
 	"vaguemestre/core/catalogue"
 )
 
-// Filed is a document as filing commits it.
+// Filed is a document as filing commits it. When it Replaces another it is a proposal; when
+// that other is itself, a new version of it.
 type Filed struct {
 	Document    core.Document
+	Reason      string // stable code of what a reply came to, kept with the piece; "" for no reply
 	Fingerprint []byte // keyed by the vault: the same content is the same document
 	Access      core.Access
 }
@@ -23,11 +26,18 @@ type Store interface {
 	// File commits document, piece and journal entry in one transaction, and returns the
 	// document's id: an earlier one's when the vault holds the same content already.
 	// core.ErrStale when the lease has passed on.
+	// ErrAnswered when what the reply answers has changed meanwhile.
 	File(ctx context.Context, lease core.Lease, f Filed) (core.DocumentID, error)
+	// Answered says what a leased piece's deposit answers; nothing for one that is no reply.
+	Answered(ctx context.Context, lease core.Lease) (Answered, error)
 	Document(ctx context.Context, tenant core.TenantID, vault core.CitizenID, id core.DocumentID) (core.Document, error)
 	// MoveDocument changes a state and journals it; core.ErrNotFound when the document
 	// does not stand in the state it is moved from.
 	MoveDocument(ctx context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error
+	// Replace makes what a document proposes a new version of the one it replaces, in the
+	// given state, with its metadata sealed anew, and journals it; the proposal is no more.
+	// core.ErrNotFound when it proposes nothing, or the other does not stand any more.
+	Replace(ctx context.Context, who core.Access, proposal core.DocumentID, to core.DocumentState, meta []byte) error
 	// DocumentsOf names the documents of the vault that hold a piece of the deposit.
 	DocumentsOf(ctx context.Context, tenant core.TenantID, vault core.CitizenID, deposit core.DepositID) ([]core.DocumentID, error)
 }
@@ -36,6 +46,7 @@ type Store interface {
 type Keys interface {
 	Box(ctx context.Context, tenant core.TenantID, vault core.CitizenID, plain []byte) ([]byte, error)
 	Fingerprint(ctx context.Context, tenant core.TenantID, vault core.CitizenID, parts ...[]byte) ([]byte, error)
+	Unbox(ctx context.Context, who core.Access, boxes ...[]byte) ([][]byte, error)
 }
 
 // Filer files.
@@ -48,10 +59,19 @@ type Filer struct {
 // New builds the filer.
 func New(store Store, keys Keys, now func() time.Time) *Filer { return &Filer{store, keys, now} }
 
-// File files a leased, recognised piece as a document of the verdict's type. Run
-// again, or for content the vault holds already, it makes no second document.
+// File files a leased, recognised piece as a document of the verdict's type, or as a new
+// version of the one that a reply replaces. Run again, or for content the vault holds
+// already, it makes no second document and no second version.
 func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta core.PieceMeta, v core.Verdict, t catalogue.Type) (core.DocumentID, error) {
+	var answered Answered
+	if p.Answers != "" {
+		var err error
+		if answered, err = f.store.Answered(ctx, lease); err != nil {
+			return "", err
+		}
+	}
 	doc := f.document(p, v, t)
+	reason := answered.place(&doc, p.Trust)
 	fingerprint, err := f.keys.Fingerprint(ctx, p.Tenant, p.Vault, []byte(meta.SHA256))
 	if err != nil {
 		return "", fmt.Errorf("fingerprint: %w", err)
@@ -67,8 +87,15 @@ func (f *Filer) File(ctx context.Context, lease core.Lease, p core.Piece, meta c
 	if doc.Meta, err = f.keys.Box(ctx, p.Tenant, p.Vault, plain); err != nil {
 		return "", fmt.Errorf("seal metadata: %w", err)
 	}
-	return f.store.File(ctx, lease, Filed{Document: doc, Fingerprint: fingerprint, Access: core.Access{
-		Tenant: p.Tenant, Vault: p.Vault, Actor: "pipeline", Act: "file", Purpose: "file_deposit", Object: string(p.ID), Lease: &lease,
+	act := "file"
+	switch reason {
+	case ReasonReplaced:
+		act = "replace"
+	case ReasonProposed:
+		act = "propose_replacement"
+	}
+	return f.store.File(ctx, lease, Filed{Document: doc, Reason: reason, Fingerprint: fingerprint, Access: core.Access{
+		Tenant: p.Tenant, Vault: p.Vault, Actor: "pipeline", Act: act, Purpose: "file_deposit", Object: string(p.ID), Lease: &lease,
 	}})
 }
 
@@ -110,25 +137,34 @@ func standing(validUntil, today core.Date) core.Standing {
 }
 
 // Confirm is the citizen's yes to a document that arrived unproven. It returns the
-// state reached. Confirming twice is no error and changes nothing; core.ErrNotFound
-// for what is not in the vault.
-func (f *Filer) Confirm(ctx context.Context, who core.Access, id core.DocumentID, types func(code string) (catalogue.Type, bool)) (core.DocumentState, error) {
+// document it is now, another one when it was to replace that, and the state reached.
+// Confirming twice is no error and changes nothing; core.ErrNotFound for what is not in
+// the vault.
+func (f *Filer) Confirm(ctx context.Context, who core.Access, id core.DocumentID, types func(code string) (catalogue.Type, bool)) (core.DocumentID, core.DocumentState, error) {
 	d, err := f.store.Document(ctx, who.Tenant, who.Vault, id)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	if d.State != core.DocumentToConfirm {
-		return d.State, nil
+		return id, d.State, nil
 	}
 	next := core.DocumentToValidate // a type the town has since dropped: an agent looks
 	if t, ok := types(d.Type); ok {
 		next = confirmed(d.Journey, t)
 	}
+	if d.Replaces != "" {
+		switch err := f.replace(ctx, who, d, next); {
+		case err == nil:
+			return d.Replaces, next, nil
+		case !errors.Is(err, core.ErrNotFound):
+			return "", "", err
+		} // what it was to replace is gone: it stands for itself
+	}
 	who.Act, who.Object = "confirm", string(id)
 	if err := f.store.MoveDocument(ctx, who, id, d.State, next); err != nil {
-		return "", err
+		return "", "", err
 	}
-	return next, nil
+	return id, next, nil
 }
 
 // ConfirmDeposit is the citizen's yes to all that a deposit brought. It returns the
@@ -151,10 +187,11 @@ func (f *Filer) ConfirmDeposit(ctx context.Context, who core.Access, deposit cor
 		if d.State != core.DocumentToConfirm {
 			continue
 		}
-		if _, err := f.Confirm(ctx, who, id, types); err != nil {
+		now, _, err := f.Confirm(ctx, who, id, types)
+		if err != nil {
 			return freed, err
 		}
-		freed = append(freed, id)
+		freed = append(freed, now)
 	}
 	return freed, nil
 }

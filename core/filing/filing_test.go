@@ -22,6 +22,9 @@ type shelf struct {
 	doc     core.Document
 	moved   []string
 	err     error
+
+	answered   filing.Answered
+	replaceErr error
 }
 
 func (s *shelf) File(_ context.Context, _ core.Lease, f filing.Filed) (core.DocumentID, error) {
@@ -38,6 +41,15 @@ func (s *shelf) MoveDocument(_ context.Context, who core.Access, id core.Documen
 	return s.err
 }
 
+func (s *shelf) Answered(context.Context, core.Lease) (filing.Answered, error) {
+	return s.answered, nil
+}
+
+func (s *shelf) Replace(_ context.Context, who core.Access, proposal core.DocumentID, to core.DocumentState, _ []byte) error {
+	s.moved = append(s.moved, fmt.Sprint(who.Act, " ", who.Object, " by ", proposal, ": ", to))
+	return s.replaceErr
+}
+
 func (s *shelf) DocumentsOf(context.Context, core.TenantID, core.CitizenID, core.DepositID) ([]core.DocumentID, error) {
 	return s.brought, s.err
 }
@@ -47,6 +59,10 @@ type plainKeys struct{}
 
 func (plainKeys) Box(_ context.Context, _ core.TenantID, _ core.CitizenID, plain []byte) ([]byte, error) {
 	return plain, nil
+}
+
+func (plainKeys) Unbox(_ context.Context, _ core.Access, boxes ...[]byte) ([][]byte, error) {
+	return boxes, nil
 }
 
 func (plainKeys) Fingerprint(_ context.Context, _ core.TenantID, vault core.CitizenID, parts ...[]byte) ([]byte, error) {
@@ -104,7 +120,7 @@ func TestStateByTrustJourneyAndType(t *testing.T) {
 				// The owner's yes leads where a proven origin would have led at once.
 				s.doc = core.Document{Type: "carte", Journey: journey, State: core.DocumentToConfirm}
 				want := c.at[core.T3][n]
-				if got, err := f.Confirm(t.Context(), core.Access{}, "doc", types); err != nil || got != want {
+				if _, got, err := f.Confirm(t.Context(), core.Access{}, "doc", types); err != nil || got != want {
 					t.Errorf("%s, confirmed: %s, %v; want %s", name, got, err, want)
 				}
 				if move := fmt.Sprintf("confirm doc: to_confirm → %s", want); len(s.moved) != 1 || s.moved[0] != move {
@@ -119,18 +135,18 @@ func TestConfirmWhatNeedsNone(t *testing.T) {
 	none := func(string) (catalogue.Type, bool) { return catalogue.Type{}, false }
 	for _, state := range []core.DocumentState{core.DocumentToValidate, core.DocumentValidated, core.DocumentRejected} {
 		s := &shelf{doc: core.Document{State: state}}
-		got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none)
+		_, got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none)
 		if got != state || err != nil || len(s.moved) != 0 {
 			t.Errorf("%s: %s, %v, moved %v", state, got, err, s.moved)
 		}
 	}
 	// A type that the town has dropped since: an agent looks.
 	s := &shelf{doc: core.Document{State: core.DocumentToConfirm, Journey: core.JourneyCounter}}
-	if got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); got != core.DocumentToValidate || err != nil {
+	if _, got, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); got != core.DocumentToValidate || err != nil {
 		t.Errorf("dropped type: %s, %v", got, err)
 	}
 	s = &shelf{err: core.ErrNotFound}
-	if _, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); !errors.Is(err, core.ErrNotFound) {
+	if _, _, err := filing.New(s, plainKeys{}, time.Now).Confirm(t.Context(), core.Access{}, "doc", none); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("of another vault: %v", err)
 	}
 }
@@ -221,5 +237,51 @@ func TestConfirmDeposit(t *testing.T) {
 	}
 	if _, err := confirm(&shelf{}); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("a deposit that brought nothing: %v", err)
+	}
+}
+
+// What a reply's file becomes is decided by its type and its trust, among what the reply
+// answers.
+func TestNIM2_WhereAReplysFileGoes(t *testing.T) {
+	typ := catalogue.Type{Code: "carte", Validation: byNobody}
+	card, other := filing.Answer{ID: "card", Type: "carte"}, filing.Answer{ID: "other", Type: "avis"}
+	taken, twin := filing.Answer{ID: "card", Type: "carte", Taken: true}, filing.Answer{ID: "twin", Type: "carte"}
+	for _, c := range []struct {
+		name     string
+		answers  []filing.Answer
+		reply    bool
+		trust    core.Trust
+		id       core.DocumentID // "" a document of its own
+		replaces core.DocumentID
+		state    core.DocumentState
+		reason   string
+	}{
+		{"no reply", nil, false, core.T3, "", "", core.DocumentValidated, ""},
+		{"the one document", []filing.Answer{card}, true, core.T3, "card", "card", core.DocumentValidated, filing.ReasonReplaced},
+		{"the one of its type", []filing.Answer{other, card}, true, core.T3, "card", "card", core.DocumentValidated, filing.ReasonReplaced},
+		{"not proven", []filing.Answer{card}, true, core.T2, "", "card", core.DocumentToConfirm, filing.ReasonProposed},
+		{"nothing proven at all", []filing.Answer{card}, true, core.T0, "", "card", core.DocumentToConfirm, filing.ReasonProposed},
+		{"another type", []filing.Answer{other}, true, core.T3, "", "", core.DocumentValidated, filing.ReasonOtherType},
+		{"two of its type", []filing.Answer{card, twin}, true, core.T3, "", "", core.DocumentToConfirm, filing.ReasonSeveral},
+		{"its second file", []filing.Answer{taken}, true, core.T3, "", "", core.DocumentToConfirm, filing.ReasonSeveral},
+		{"nothing there any more", nil, true, core.T3, "", "", core.DocumentValidated, filing.ReasonNothing},
+	} {
+		s := &shelf{}
+		if c.reply {
+			s.answered = filing.Answered{Deposit: "deposit", Documents: c.answers}
+		}
+		p := core.Piece{Trust: c.trust, Journey: core.JourneyHome, ID: "piece", Answers: s.answered.Deposit}
+		if _, err := filing.New(s, plainKeys{}, func() time.Time { return today }).File(t.Context(), core.Lease{}, p, core.PieceMeta{}, core.Verdict{Type: "carte"}, typ); err != nil {
+			t.Fatal(err)
+		}
+		got := s.filed[0]
+		own := got.Document.ID != "card" && got.Document.ID != "twin"
+		if own != (c.id == "") || !own && got.Document.ID != c.id || got.Document.Replaces != c.replaces || got.Document.State != c.state || got.Reason != c.reason {
+			t.Errorf("%s: %s, replaces %q, %s, %q", c.name, got.Document.ID, got.Document.Replaces, got.Document.State, got.Reason)
+		}
+		var meta core.DocumentMeta
+		if err := json.Unmarshal(got.Document.Meta, &meta); err != nil || meta.Document != got.Document.ID {
+			t.Errorf("%s: metadata name %q, %v", c.name, meta.Document, err)
+		}
 	}
 }

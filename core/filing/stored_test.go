@@ -184,13 +184,13 @@ func TestConfirmInTheVault(t *testing.T) {
 	who := core.Access{Tenant: w.ID, Vault: c.ID, Actor: "citizen", Purpose: "test"}
 	types := func(string) (catalogue.Type, bool) { return notice, true }
 	for range 2 {
-		if got, err := f.Confirm(t.Context(), who, id, types); err != nil || got != core.DocumentToValidate {
+		if _, got, err := f.Confirm(t.Context(), who, id, types); err != nil || got != core.DocumentToValidate {
 			t.Errorf("%s, %v", got, err)
 		}
 	}
 	w.Exec(`DO $$ BEGIN IF (SELECT count(*) FROM journal WHERE act = 'confirm' AND object = '` + string(id) + `') <> 1 THEN RAISE EXCEPTION 'not one entry'; END IF; END $$`)
 	who.Vault = w.Enrol("Ana").ID
-	if _, err := f.Confirm(t.Context(), who, id, types); !errors.Is(err, core.ErrNotFound) {
+	if _, _, err := f.Confirm(t.Context(), who, id, types); !errors.Is(err, core.ErrNotFound) {
 		t.Errorf("from another vault: %v", err)
 	}
 }

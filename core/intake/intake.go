@@ -38,6 +38,11 @@ type Store interface {
 	// written and the receipt of the first arrival is returned, marked as a repeat. core.ErrNotFound: the address is no longer
 	// in force, and nothing is written.
 	RecordDeposit(ctx context.Context, r Record) (core.Receipt, error)
+	Tenants(ctx context.Context) ([]core.TenantID, error)
+	// RecordReport commits r, durably, and returns its id: the first one's, when the
+	// fingerprint is there already, and then nothing is written. core.ErrNotFound when the
+	// letter has ReportsAtMost already.
+	RecordReport(ctx context.Context, r Report) (core.ReportID, error)
 }
 
 // Bell wakes a worker. It never blocks or fails: the sweeper rings again.
@@ -55,6 +60,8 @@ type Intake struct {
 	mu      sync.Mutex
 	sealers map[core.TenantID]sealer
 	lately  map[string]located // by keyed hash
+	towns   []core.TenantID    // of which a return path may be
+	townsAt time.Time          // as of
 }
 
 // located is an address that was found, and until when that is taken for granted.
@@ -85,10 +92,14 @@ func New(store Store, blobs vault.Blobs, index vault.Index, bell Bell, log *slog
 // but each holds a session meanwhile: a silent database shall not use them all up.
 const patience = 20 * time.Second
 
-// Locate says whose address this is: a citizen's secret one, or a town's generic one;
-// core.ErrNotFound when it is unknown, revoked or expired: they cannot be told apart. What
-// was found is taken for granted for a second: Accept looks again, in the commit.
+// Locate says whose address this is: a citizen's secret one, a town's generic one, or the
+// return path of a letter; core.ErrNotFound when it is unknown, revoked or expired: they
+// cannot be told apart. What was found is taken for granted for a tenth of a
+// second: Accept looks again, in the commit.
 func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
+	if address.LikeBounce(to) {
+		return i.bounce(ctx, to)
+	}
 	hash, ok := address.Hash(i.index, to)
 	if !ok {
 		hash, ok = address.HashGeneric(i.index, to)
@@ -109,7 +120,7 @@ func (i *Intake) Locate(ctx context.Context, to string) (core.Address, error) {
 }
 
 const (
-	locatedFor  = time.Second
+	locatedFor  = 100 * time.Millisecond
 	locatedMost = 1000
 )
 
@@ -133,8 +144,12 @@ func (i *Intake) remember(hash []byte, a core.Address) {
 // Nil means durable: bytes first, row second, answer last. The same channel, address,
 // key and bytes is the same deposit: its first receipt comes back. An address that was
 // revoked or expired since it was located is a refusal, UnknownAddress. Any error but a
-// *core.Refusal means "later": nothing of the deposit is visible then.
+// *core.Refusal means "later": nothing of the deposit is visible then. What comes to a
+// letter's return path is taken in as a report: the receipt names that.
 func (i *Intake) Accept(ctx context.Context, d core.Deposit, bodies ...core.Body) (core.Receipt, error) {
+	if d.Address.Letter != "" && len(bodies) > 0 {
+		return i.acceptReport(ctx, d, bodies[0])
+	}
 	seal, err := i.sealer(ctx, d.Tenant)
 	if err != nil {
 		return core.Receipt{}, err

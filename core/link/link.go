@@ -21,14 +21,29 @@ type Purpose string
 const (
 	ConfirmDeposit Purpose = "confirm_deposit" // object: a deposit
 	VerifySender   Purpose = "verify_sender"   // object: a sender of the citizen's
+	DeleteDocument Purpose = "delete_document" // object: a document
+	OpenDocument   Purpose = "open_document"   // object: a document in a dispatch, for an agent of its service
 )
 
-// For how long links work. A deposit waits as long as its citizen may be away; a mailbox
-// is proven at once or not at all.
+// For how long links work. A deposit waits as long as its citizen may be away, a document
+// as long for its service; a mailbox is proven at once or not at all; who asks for a
+// deletion means it this week.
 const (
 	confirmFor = 30 * 24 * time.Hour
 	verifyFor  = 48 * time.Hour
+	deleteFor  = 7 * 24 * time.Hour
 )
+
+// Lasts is for how long a link of the purpose works.
+func (p Purpose) Lasts() time.Duration {
+	switch p {
+	case ConfirmDeposit, OpenDocument:
+		return confirmFor
+	case DeleteDocument:
+		return deleteFor
+	}
+	return verifyFor
+}
 
 // Link is a link as it is stored.
 type Link struct {
@@ -43,9 +58,12 @@ type Link struct {
 
 // Store keeps links.
 type Store interface {
+	// AddLink commits a link; one of the same hash stays as it is.
 	AddLink(ctx context.Context, l Link) error
 	// Link finds the link with this hash in the vault; core.ErrNotFound otherwise.
 	Link(ctx context.Context, tenant core.TenantID, vault core.CitizenID, hash []byte) (Link, error)
+	// TownLink finds the link with this hash in any vault of the tenant; core.ErrNotFound.
+	TownLink(ctx context.Context, tenant core.TenantID, hash []byte) (Link, error)
 	// UseLink notes when the link was first used.
 	UseLink(ctx context.Context, l Link, at time.Time) error
 }
@@ -69,15 +87,28 @@ func (l *Links) Issue(ctx context.Context, tenant core.TenantID, owner core.Citi
 	_, _ = rand.Read(b[:]) // documented never to fail
 	token = base64.RawURLEncoding.EncodeToString(b[:])
 	now := l.now()
-	lasts := verifyFor
-	if p == ConfirmDeposit {
-		lasts = confirmFor
-	}
-	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(lasts)})
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
 	if err != nil {
 		return "", fmt.Errorf("issue link: %w", err)
 	}
 	return token, nil
+}
+
+// IssueOnce makes the one link for an act on an object, or finds the one made before: a
+// message that is composed again says the same. It works until the time it returns,
+// counted from the first.
+func (l *Links) IssueOnce(ctx context.Context, tenant core.TenantID, owner core.CitizenID, p Purpose, object string) (token string, expires time.Time, err error) {
+	token = base64.RawURLEncoding.EncodeToString(l.index.Sum("token of a link", []byte(tenant), []byte(owner), []byte(p), []byte(object)))
+	now := l.now()
+	err = l.store.AddLink(ctx, Link{Tenant: tenant, Vault: owner, Hash: l.hash(token), Purpose: p, Object: object, Created: now, Expires: now.Add(p.Lasts())})
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("issue link: %w", err)
+	}
+	made, err := l.store.Link(ctx, tenant, owner, l.hash(token))
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("issue link: %w", err)
+	}
+	return token, made.Expires, nil
 }
 
 // Look says what a token is for, to the citizen it was made for. It changes nothing, so
@@ -114,6 +145,25 @@ func (l *Links) find(ctx context.Context, who core.Access, p Purpose, token stri
 		return Link{}, core.ErrNotFound
 	}
 	return found, nil
+}
+
+// ForAgent says what a token is for that was sent to a service, whose agent brings no
+// vault along. It changes nothing; what the agent may see of it is for the caller to say.
+// Errors are those of Look.
+func (l *Links) ForAgent(ctx context.Context, tenant core.TenantID, token string) (Link, error) {
+	found, err := l.store.TownLink(ctx, tenant, l.hash(token))
+	if err != nil {
+		return Link{}, fmt.Errorf("find link: %w", err)
+	}
+	if found.Purpose != OpenDocument || !l.now().Before(found.Expires) {
+		return Link{}, core.ErrNotFound
+	}
+	return found, nil
+}
+
+// Used notes that the act of a link was done.
+func (l *Links) Used(ctx context.Context, found Link) error {
+	return l.store.UseLink(ctx, found, l.now())
 }
 
 func (l *Links) hash(token string) []byte { return l.index.Sum("link", []byte(token)) }

@@ -16,7 +16,7 @@ import (
 func TestSEC52_OutOfAMailboxT2AtMost(t *testing.T) {
 	w := newTown(t)
 	c := w.Enrol("Zoé")
-	senders := citizen.NewSenders(w.HTTP, w.Keeper, link.New(w.HTTP, w.Index, time.Now), w.Index, time.Now)
+	senders := citizen.NewSenders(w.HTTP, w.Keeper, w.Notices(), link.New(w.HTTP, w.Index, time.Now), w.Index, time.Now)
 	who := core.Access{Tenant: w.ID, Vault: c.ID, Actor: "test", Act: "verify_sender"}
 	_, token, err := senders.Add(t.Context(), who, "zoe@example.test")
 	if err == nil {

@@ -45,12 +45,18 @@ type Deposit struct {
 	Trust    core.Trust
 	TrustWhy string
 	Received time.Time
-	Envelope []byte // core.Envelope, sealed
+	Envelope []byte         // core.Envelope, sealed
+	Answers  core.DepositID // the deposit whose reply address it came to; "" for what is no reply
 	Bodies   []core.SealedBody
 }
 
 // attached reports whether a person said whose the deposit is and that it be opened.
 func (d Deposit) attached() bool { return d.TrustWhy == core.TrustAttached }
+
+// Notices names the letters that a deposit causes.
+type Notices interface {
+	Arrived(ctx context.Context, a core.Arrival) ([]core.LetterOrder, error)
+}
 
 // Piece is a new piece of a deposit.
 type Piece struct {
@@ -65,7 +71,9 @@ type Opened struct {
 	Rewrapped [][]byte // the bodies' keys, now wrapped for the vault
 	Note      []byte   // the covering note, sealed under the first body's key; nil when there is none
 	Origin    []byte   // core.Origin, sealed likewise; nil for what is no message
+	Reason    string   // stable code of what a reply without a file came to; "" mostly
 	Signed    string   // kind of signature the message carries, as core.Cover has it
+	Letters   []core.LetterOrder
 }
 
 // Held is a deposit that nobody may be given without a person's word.
@@ -73,6 +81,7 @@ type Held struct {
 	core.Attribution        // whose it seems to be, if anybody's
 	Reason           string // stable code
 	Origin           []byte // as in Opened
+	Letters          []core.LetterOrder
 }
 
 // Deposits is what opening needs of the database.
@@ -99,14 +108,15 @@ type Opener struct {
 	splitter   Splitter
 	senders    Authenticator
 	attributor Attributor
+	notices    Notices
 	log        *slog.Logger
 	seen       func(core.Attribution)
 }
 
 // New builds the opener. seen is told of every verdict on whose a message is, for the
 // metrics.
-func New(deposits Deposits, keys Keys, blobs vault.Blobs, splitter Splitter, senders Authenticator, attributor Attributor, log *slog.Logger, seen func(core.Attribution)) *Opener {
-	return &Opener{deposits: deposits, keys: keys, blobs: blobs, splitter: splitter, senders: senders, attributor: attributor, log: log, seen: seen}
+func New(deposits Deposits, keys Keys, blobs vault.Blobs, splitter Splitter, senders Authenticator, attributor Attributor, notices Notices, log *slog.Logger, seen func(core.Attribution)) *Opener {
+	return &Opener{deposits: deposits, keys: keys, blobs: blobs, splitter: splitter, senders: senders, attributor: attributor, notices: notices, log: log, seen: seen}
 }
 
 // Open opens a leased deposit and returns the next steps: one per piece. What belongs
@@ -127,7 +137,10 @@ func (o *Opener) Open(ctx context.Context, lease core.Lease) (next []core.Step, 
 		return nil, err
 	}
 	if run.out.Vault == "" {
-		return nil, run.hold(ctx, lease, run.out.Reason)
+		return nil, run.hold(ctx, lease, run.out.Attribution.Reason)
+	}
+	if d.Answers != "" && run.proven.Automatic && !d.attached() {
+		return nil, errAutomatic
 	}
 	for i := range d.Bodies {
 		if err := run.body(ctx, i); err != nil {
@@ -138,6 +151,11 @@ func (o *Opener) Open(ctx context.Context, lease core.Lease) (next []core.Step, 
 	if run.doubt != "" {
 		run.forget()
 		return nil, run.hold(ctx, lease, run.doubt)
+	}
+	run.readReply()
+	if run.out.Letters, err = o.notices.Arrived(ctx, run.arrival()); err != nil {
+		run.forget()
+		return nil, err
 	}
 	// An error from here on may be the lost answer of a commit that happened: the blobs
 	// may be named by rows, and only the collector may judge them.
@@ -170,6 +188,9 @@ type run struct {
 	*Opener
 	deposit Deposit
 	keys    []vault.Key // of the bodies
+	proven  core.Origin // of the message's sender; zero for what is no message
 	out     Opened
+	note    string // what the message says
+	deletes bool   // it is a reply that asks for deletion
 	doubt   string // why the message cannot be opened without a person's word
 }

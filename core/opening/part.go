@@ -40,7 +40,7 @@ func (r *run) body(ctx context.Context, i int) error {
 	case len(cover.Doubts) > 0:
 		r.doubts(cover.Doubts[0])
 	}
-	r.out.Signed = cover.Signed
+	r.out.Signed, r.note = cover.Signed, cover.Note
 	if cover.Note == "" || r.out.Note != nil {
 		return nil
 	}

@@ -37,6 +37,7 @@ func (r *run) attribute(ctx context.Context, attempt int) error {
 	if err != nil {
 		return err
 	}
+	r.proven = origin
 	if r.out.Origin, err = r.seal(vault.LabelOrigin, origin); err != nil {
 		return err
 	}
@@ -47,7 +48,7 @@ func (r *run) attribute(ctx context.Context, attempt int) error {
 		return err
 	}
 	if d.Channel == core.ChannelIMAP && r.out.Trust > core.T2 {
-		r.out.Trust, r.out.Reason = core.T2, reasonNoEnvelope
+		r.out.Attribution.Trust, r.out.Attribution.Reason = core.T2, reasonNoEnvelope
 	}
 	if origin.Trouble && attempt < dnsTries {
 		return errResolver
@@ -88,9 +89,33 @@ func (r *run) seal(label string, value any) ([]byte, error) {
 func (r *run) hold(ctx context.Context, lease core.Lease, reason string) error {
 	h := Held{Attribution: r.out.Attribution, Reason: reason, Origin: r.out.Origin}
 	h.Vault = r.deposit.Vault
+	a := r.arrival()
+	a.Attribution, a.Held = h.Attribution, true
+	letters, err := r.notices.Arrived(ctx, a)
+	if err != nil {
+		return err
+	}
+	h.Letters = letters
 	if err := r.deposits.Hold(ctx, lease, h); err != nil {
 		return err
 	}
 	r.seen(core.Attribution{Trust: h.Trust, Reason: reason})
 	return nil
+}
+
+// arrival is what the deposit turned out to be.
+func (r *run) arrival() core.Arrival {
+	a := core.Arrival{Tenant: r.deposit.Tenant, Deposit: r.deposit.ID, Attribution: r.out.Attribution, Origin: r.proven, ByHand: r.deposit.attached()}
+	for _, p := range r.out.Pieces {
+		if p.State != core.PieceSetAside {
+			a.Files++
+		}
+		if p.State == core.PieceWaiting {
+			a.Waiting++
+		}
+	}
+	if r.deletes {
+		a.Deletes = r.deposit.Answers
+	}
+	return a
 }

@@ -210,6 +210,43 @@ func TestAFileOverTheLimitIsNotOpened(t *testing.T) {
 	}
 }
 
+// SEC-49: the owner of a deposit that cannot be opened, or that is held, is told; of the
+// accidents on the way there nobody is, and a file that ends as it may is told in the result.
+func TestSEC49_TheOwnerIsToldOfWhatFailed(t *testing.T) {
+	t.Parallel()
+	w := newDesk(t)
+	w.Writes()
+	broken, over, whole := w.arrive("broken"), w.arrive("refused"), w.arrive("one")
+	letters := func(step core.Step) string {
+		t.Helper()
+		return strings.ReplaceAll(w.Text("SELECT string_agg(kind || ' ' || once || CASE WHEN next_at > now() THEN ' later' ELSE '' END, ', ' ORDER BY kind) FROM letter WHERE object_id = '"+step.ID+"'"),
+			string(w.citizen.ID), "owner")
+	}
+	r := w.runner(time.Minute)
+	for range pipeline.MaxAttempts {
+		if got := letters(broken); got != "" {
+			t.Errorf("told before it failed: %s", got)
+		}
+		w.run(r, broken)
+		w.due()
+	}
+	w.run(r, over)
+	w.run(r, whole)
+	for step, want := range map[core.Step]string{broken: "result owner/failed", over: "result owner/held", whole: "receipt owner, result owner later"} {
+		if got := letters(step); got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	}
+	piece := <-w.rung
+	w.read.examine = func(context.Context, []byte, bool) (core.Evidence, error) {
+		return core.Evidence{}, &core.Refusal{Code: "encrypted_pdf", Reason: "Ce PDF demande un mot de passe."}
+	}
+	w.run(r, piece)
+	if got := letters(whole); got != "receipt owner, result owner" {
+		t.Errorf("after the last file: %q", got)
+	}
+}
+
 // What befalls a deposit befalls it alone, as it does a piece; what was opened half
 // leaves no piece. One past a limit is held for a person.
 func TestADepositFailsAndIsHeldAlone(t *testing.T) {

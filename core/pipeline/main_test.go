@@ -117,7 +117,7 @@ func (w *desk) runnerOf(work pipeline.Work, r *reader, ttl time.Duration) *pipel
 		defer w.mu.Unlock()
 		w.outcomes = append(w.outcomes, string(noun)+" "+outcome)
 	}
-	return pipeline.New(work, w.Opener(splitter{}), w.reader(r), w.rung, ttl, slog.New(slog.DiscardHandler), seen)
+	return pipeline.New(work, w.Opener(splitter{}), w.reader(r), nil, w.Notices(), w.rung, ttl, slog.New(slog.DiscardHandler), seen)
 }
 
 func (w *desk) reader(r *reader) *pipeline.Reader {

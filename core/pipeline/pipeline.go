@@ -31,24 +31,36 @@ type Opener interface {
 	Open(ctx context.Context, lease core.Lease) ([]core.Step, error)
 }
 
+// Reports reads a leased report on the delivery of a letter.
+type Reports interface {
+	Read(ctx context.Context, lease core.Lease) error
+}
+
+// Notices names the letters about a deposit that could not be opened.
+type Notices interface {
+	Failed(ctx context.Context, tenant core.TenantID, deposit core.DepositID) ([]core.LetterOrder, error)
+}
+
 // Bell wakes a worker for a step.
 type Bell interface{ Ring(core.Step) }
 
 // Runner runs steps. Any number may run at once, anywhere.
 type Runner struct {
-	work   Work
-	opener Opener
-	reader *Reader
-	bell   Bell
-	ttl    time.Duration
-	log    *slog.Logger
-	seen   func(noun core.Noun, outcome string)
+	work    Work
+	opener  Opener
+	reader  *Reader
+	reports Reports
+	notices Notices
+	bell    Bell
+	ttl     time.Duration
+	log     *slog.Logger
+	seen    func(noun core.Noun, outcome string)
 }
 
 // New builds a runner. A lease lasts ttl and is renewed while the work goes on; seen
 // is told of every attempt's outcome, for the metrics.
-func New(work Work, opener Opener, reader *Reader, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
-	return &Runner{work, opener, reader, bell, ttl, log, seen}
+func New(work Work, opener Opener, reader *Reader, reports Reports, notices Notices, bell Bell, ttl time.Duration, log *slog.Logger, seen func(core.Noun, string)) *Runner {
+	return &Runner{work, opener, reader, reports, notices, bell, ttl, log, seen}
 }
 
 // Run does one step. It returns nil whenever the truth has been written: done, nothing
@@ -95,6 +107,8 @@ func (r *Runner) do(ctx context.Context, lease core.Lease) error {
 		return err
 	case core.NounPiece:
 		return r.reader.Read(ctx, lease)
+	case core.NounReport:
+		return r.reports.Read(ctx, lease)
 	}
 	return fmt.Errorf("no such noun: %q", lease.Noun)
 }
@@ -106,6 +120,13 @@ func (r *Runner) stale(lease core.Lease) {
 }
 
 func (r *Runner) settle(ctx context.Context, lease core.Lease, o core.Outcome) error {
+	if o.Failed && lease.Noun == core.NounDeposit {
+		letters, err := r.notices.Failed(ctx, lease.Tenant, core.DepositID(lease.ID))
+		if err != nil {
+			return err
+		}
+		o.Letters = letters
+	}
 	err := r.work.Settle(ctx, lease, o)
 	if errors.Is(err, core.ErrStale) { // as when the database ended our transaction, and the lease with it
 		r.stale(lease)

@@ -19,8 +19,10 @@ type Secret string
 // Secrets that are in use.
 const (
 	SecretRelay Secret = "relay" // password at the relay
-	SecretDKIM  Secret = "dkim"  // private key that letters are signed with, PEM
 )
+
+// SecretDKIM is the secret that holds the private keys of a selector, in PEM.
+func SecretDKIM(selector string) Secret { return Secret("dkim/" + selector) }
 
 // SecretMailbox is the secret of a mailbox: a password, or what tokens are asked for with.
 func SecretMailbox(id core.MailboxID) Secret { return Secret("mailbox/" + string(id)) }

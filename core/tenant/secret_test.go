@@ -58,7 +58,7 @@ func TestSEC108_SecretsOfATown(t *testing.T) {
 	for _, to := range []struct {
 		tenant core.TenantID
 		name   tenant.Secret
-	}{{other.ID, tenant.SecretRelay}, {f.ID, tenant.SecretDKIM}} {
+	}{{other.ID, tenant.SecretRelay}, {f.ID, tenant.SecretDKIM("vm2026")}} {
 		if err := w.store.PutSecret(ctx, to.tenant, to.name, sealed, clock); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestSEC108_SecretsOfATown(t *testing.T) {
 		t.Errorf("a secret set during a change: %v, then %q, %v", err, got, openErr)
 	}
 	list, err := setting.List(ctx, f.ID)
-	if err != nil || len(list) != 2 || list[0].Name != tenant.SecretDKIM || list[1].Name != tenant.SecretRelay || !list[1].Set.Equal(clock) {
+	if err != nil || len(list) != 2 || list[0].Name != tenant.SecretDKIM("vm2026") || list[1].Name != tenant.SecretRelay || !list[1].Set.Equal(clock) {
 		t.Errorf("list: %v, %v", list, err)
 	}
 	if err := setting.Forget(ctx, f.ID, tenant.SecretRelay); err != nil {

@@ -8,22 +8,45 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"vaguemestre/core"
 )
 
 // Settings are a town's own rules. Each change is a new version.
 type Settings struct {
-	DepositDomain string      `json:"deposit_domain"` // of its secret deposit addresses
-	AddressForm   AddressForm `json:"address_form,omitempty"`
-	Generic       string      `json:"generic_address,omitempty"` // the mailbox everybody may write to: depot@ville.fr; "": none
-	Threshold     float64     `json:"threshold"`                 // confidence under which a person decides the type, 0 to 1
-	MaxFileBytes  int64       `json:"max_file_bytes"`            // per file
-	MaxPages      int         `json:"max_pages"`                 // per file
-	Kinds         []core.Kind `json:"kinds,omitempty"`           // accepted; none named: all that can be read
+	DepositDomain string      `json:"deposit_domain" help:"domain of the town's secret deposit addresses"`
+	AddressForm   AddressForm `json:"address_form,omitempty" help:"how they are written: domain (token@deposit_domain) or plus (a tag of generic_address); domain unless said"`
+	Generic       string      `json:"generic_address,omitempty" help:"mailbox everybody may write to, such as depot@ville.fr; empty: none"`
+	Threshold     float64     `json:"threshold" help:"confidence under which a person decides the type, 0 to 1"`
+	MaxFileBytes  int64       `json:"max_file_bytes" help:"largest file taken in"`
+	MaxPages      int         `json:"max_pages" help:"most pages of a file"`
+	Kinds         []core.Kind `json:"kinds,omitempty" help:"kinds of file taken in, as a list in JSON; empty: all that can be read"`
+
+	Mail
+}
+
+// Setting is one by the name it is set with, and what it means.
+type Setting struct{ Name, Help string }
+
+// List names all settings that a person sets, in the order of Settings.
+func List() []Setting { return settingsOf(reflect.TypeFor[Settings]()) }
+
+func settingsOf(t reflect.Type) (list []Setting) {
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch help := f.Tag.Get("help"); {
+		case f.Anonymous:
+			list = append(list, settingsOf(f.Type)...)
+		case help != "":
+			list = append(list, Setting{name, help})
+		}
+	}
+	return list
 }
 
 // AddressForm is how secret deposit addresses are written.
@@ -46,24 +69,20 @@ func (s Settings) MintUnder() string {
 
 // Defaults are sensible for any town; its deposit domain it must name itself.
 func Defaults() Settings {
-	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200}
+	return Settings{Threshold: 0.6, MaxFileBytes: 20_000_000, MaxPages: 200,
+		Mail: Mail{Language: "fr", TimeZone: "Europe/Paris", ResultWait: Duration(15 * time.Minute)}}
 }
 
-// Set changes settings by the names they have in JSON. A value that is no JSON is text,
-// so that text needs no quotes. The error names every key there is not and every value
+// Set changes settings by the names they have in JSON. A value that is no JSON, or not of
+// the form the key wants, is text, so that text needs no quotes: not even a number that is
+// one of a telephone. The error names every key there is not and every value
 // that does not fit; then nothing is changed.
 func (s *Settings) Set(values map[string]string) error {
 	var faults []error
 	next := *s
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		raw := []byte(values[key])
-		if !json.Valid(raw) {
-			raw, _ = json.Marshal(values[key]) // text always has a form
-		}
-		name, _ := json.Marshal(key)
-		dec := json.NewDecoder(bytes.NewReader(slices.Concat([]byte("{"), name, []byte(":"), raw, []byte("}"))))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&next); err != nil {
+		text, _ := json.Marshal(values[key]) // text always has a form
+		if next.set(key, []byte(values[key])) != nil && next.set(key, text) != nil {
 			faults = append(faults, fmt.Errorf("%s: no such key, or its value has another form", key))
 		}
 	}
@@ -72,6 +91,22 @@ func (s *Settings) Set(values map[string]string) error {
 	}
 	*s = next
 	return nil
+}
+
+// set changes one key to a value in JSON, or nothing.
+func (s *Settings) set(key string, raw []byte) error {
+	name, _ := json.Marshal(key)
+	if !json.Valid(raw) { // or it could bring keys of its own
+		return core.ErrInvalid
+	}
+	next := *s
+	dec := json.NewDecoder(bytes.NewReader(slices.Concat([]byte("{"), name, []byte(":"), raw, []byte("}"))))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(&next)
+	if err == nil {
+		*s = next
+	}
+	return err
 }
 
 // Parse reads settings over the defaults and validates them; the error names every
@@ -114,5 +149,6 @@ func (s Settings) Validate() error {
 	for _, k := range s.Kinds {
 		check(slices.Contains(allKinds, k), "kinds: %q is not a kind we read", k)
 	}
+	faults = append(faults, s.Mail.faults()...)
 	return errors.Join(faults...)
 }

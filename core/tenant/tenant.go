@@ -127,7 +127,7 @@ func (r *Registrar) Change(ctx context.Context, id core.TenantID, change func(*S
 		return Settings{}, 0, err
 	}
 	s := old
-	s.Kinds = slices.Clone(old.Kinds)
+	s.Kinds, s.DKIMKeys = slices.Clone(old.Kinds), slices.Clone(old.DKIMKeys)
 	if err := change(&s); err != nil {
 		return Settings{}, 0, fmt.Errorf("%w settings: %w", core.ErrInvalid, err)
 	}

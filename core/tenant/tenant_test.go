@@ -2,10 +2,12 @@ package tenant_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +57,19 @@ func TestSettingsValidate(t *testing.T) {
 		"no size":                {func(s *tenant.Settings) { s.MaxFileBytes = 0 }, []string{"max_file_bytes"}},
 		"no pages":               {func(s *tenant.Settings) { s.MaxPages = -1 }, []string{"max_pages"}},
 		"a kind never read":      {func(s *tenant.Settings) { s.Kinds = []core.Kind{core.KindPDF, "zip", "svg"} }, []string{`kinds: "zip"`, `kinds: "svg"`}},
+		"a relay":                {func(s *tenant.Settings) { s.Mail = written() }, nil},
+		"a relay without from":   {func(s *tenant.Settings) { s.Relay = "smtp.ville.fr:587" }, []string{"relay"}},
+		"a relay without port":   {func(s *tenant.Settings) { s.Mail = written(); s.Relay = "smtp.ville.fr" }, []string{"relay: "}},
+		"a pin of no digits":     {func(s *tenant.Settings) { s.Mail = written(); s.RelayPin = "x" }, []string{"relay_pin"}},
+		"a foreign signature":    {func(s *tenant.Settings) { s.Mail = written(); s.DKIMDomain = "autre.fr" }, []string{"dkim_domain"}},
+		"half a signature":       {func(s *tenant.Settings) { s.Mail = written(); s.DKIMSelector = "" }, []string{"dkim_domain and dkim_selector"}},
+		"a named address":        {func(s *tenant.Settings) { s.Mail = written(); s.From = "Mairie <m@ville.fr>" }, []string{"mail_from", "dkim_domain"}},
+		"a portal in the clear":  {func(s *tenant.Settings) { s.Mail = written(); s.Portal = "http://ville.fr" }, []string{"portal"}},
+		"a portal at home":       {func(s *tenant.Settings) { s.Mail = written(); s.Portal = "http://127.0.0.1:8080" }, nil},
+		"a language of others":   {func(s *tenant.Settings) { s.Language = "de" }, []string{"language"}},
+		"no such place":          {func(s *tenant.Settings) { s.TimeZone = "Europe/Alfortville" }, []string{"time_zone"}},
+		"told at once":           {func(s *tenant.Settings) { s.ResultWait = tenant.Duration(time.Second) }, []string{"result_wait"}},
+		"a mention of two lines": {func(s *tenant.Settings) { s.ServiceAddress = "1 place\nVille" }, []string{"service_address"}},
 		"everything": {func(s *tenant.Settings) { *s = tenant.Settings{Kinds: []core.Kind{"x"}} },
 			[]string{"deposit_domain", "threshold", "max_file_bytes", "max_pages", "kinds"}},
 	} {
@@ -71,6 +86,56 @@ func TestSettingsValidate(t *testing.T) {
 		if err != nil && strings.Count(err.Error(), "\n")+1 != len(c.faults) {
 			t.Errorf("%s: %q names other faults than %v", name, err, c.faults)
 		}
+	}
+}
+
+// written are settings of a town that writes.
+func written() tenant.Mail {
+	m := tenant.Defaults().Mail
+	m.Relay, m.RelayUser, m.RelayPin = "tls://smtp.ville.fr:465", "depot", strings.Repeat("a1", 32)
+	m.From, m.FromName, m.DKIMDomain, m.DKIMSelector = "depot@demarches.ville.fr", "Mairie de Ville", "ville.fr", "vm1"
+	m.ServiceName, m.ServiceAddress, m.ServicePhone = "Service des démarches", "1 place de la Mairie, 94000 Ville", "01 02 03 04 05"
+	return m
+}
+
+// Without a mention the law wants, nothing is acknowledged, and it is said which.
+func TestSEC100_MissingMentionsAreNamed(t *testing.T) {
+	m := written()
+	if got := m.MissingMentions(); len(got) != 0 || !m.Acknowledges() {
+		t.Errorf("missing %v", got)
+	}
+	m.ServiceAddress, m.ServicePhone = "", ""
+	if got := m.MissingMentions(); !slices.Equal(got, []string{"service_address", "service_phone"}) || m.Acknowledges() || !m.Sends() {
+		t.Errorf("missing %v, acknowledges %v", got, m.Acknowledges())
+	}
+	if (tenant.Mail{ServiceName: "x", ServiceAddress: "y", ServicePhone: "z"}).Acknowledges() {
+		t.Error("a town without a relay acknowledges")
+	}
+}
+
+// The new settings stand among the others, and a time span is written as people write it.
+func TestMailSettingsByKey(t *testing.T) {
+	s := settings(func(*tenant.Settings) {})
+	err := s.Set(map[string]string{"relay": "localhost:2526", "mail_from": "depot@ville.fr", "result_wait": "1h30m", "service_phone": "01 02 03 04 05"})
+	if err != nil || s.Relay != "localhost:2526" || time.Duration(s.ResultWait) != 90*time.Minute || s.ServicePhone != "01 02 03 04 05" {
+		t.Fatalf("%+v, %v", s.Mail, err)
+	}
+	if err := s.Set(map[string]string{"service_phone": "3949", "mail_name": "null", "service_hours": `"quoted"`}); err != nil || s.ServicePhone != "3949" || s.ServiceHours != "quoted" {
+		t.Errorf("%+v, %v", s.Mail, err)
+	}
+	s.ServicePhone, s.ServiceHours, s.FromName = "01 02 03 04 05", "", ""
+	if err := s.Set(map[string]string{"max_pages": `5,"threshold":1`}); err == nil || s.Threshold == 1 {
+		t.Errorf("a value brought another key: %v, %v", s.Threshold, err)
+	}
+	b, err := json.Marshal(s)
+	if err != nil || !strings.Contains(string(b), `"result_wait":"1h30m"`) || strings.Contains(string(b), "Mail") {
+		t.Errorf("%s, %v", b, err)
+	}
+	if back, err := tenant.Parse(b); err != nil || !reflect.DeepEqual(back, s) {
+		t.Errorf("%+v, %v", back, err)
+	}
+	if err := s.Set(map[string]string{"result_wait": "soon"}); err == nil {
+		t.Error("soon is a time span")
 	}
 }
 
@@ -253,5 +318,27 @@ func TestChangeSettings(t *testing.T) {
 	}
 	if got, version, err := w.store.Settings(ctx, blois.ID); err != nil || version != 4 || got.MaxPages != 50 || got.Threshold != 0.7 {
 		t.Errorf("in force: %+v, version %d, %v", got, version, err)
+	}
+}
+
+// Whoever sets a town up is told of every key; what the program sets itself is none.
+func TestEverySettingIsExplained(t *testing.T) {
+	var listed []string
+	for _, s := range tenant.List() {
+		if s.Help == "" || strings.Contains(s.Help, "\n") {
+			t.Errorf("%s: %q", s.Name, s.Help)
+		}
+		listed = append(listed, s.Name)
+	}
+	var keys []string
+	for _, of := range []reflect.Type{reflect.TypeFor[tenant.Settings](), reflect.TypeFor[tenant.Mail]()} {
+		for f := range of.Fields() {
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "dkim_keys" {
+				keys = append(keys, name)
+			}
+		}
+	}
+	if !reflect.DeepEqual(listed, keys) {
+		t.Errorf("listed are %v, there are %v", listed, keys)
 	}
 }

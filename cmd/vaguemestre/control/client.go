@@ -56,9 +56,9 @@ func (c *Client) Call(ctx context.Context, name string, args Args, each func(jso
 	}
 }
 
-// Get writes an original to w. An error means that what was written is not the whole.
-func (c *Client) Get(ctx context.Context, args Args, w io.Writer) error {
-	body, err := c.post(ctx, "vault/get", args)
+// Get writes the original that a command answers with to w. An error means that what was written is not the whole.
+func (c *Client) Get(ctx context.Context, name string, args Args, w io.Writer) error {
+	body, err := c.post(ctx, name, args)
 	if err != nil {
 		return err
 	}

@@ -31,10 +31,23 @@ type Args struct {
 	Token    string            `json:"token,omitempty"`   // of a link
 	Remember bool              `json:"remember,omitempty"`
 	Sender   string            `json:"sender,omitempty"` // id
-	Days     int               `json:"days,omitempty"`   // until an address ends by itself; 0: never
+	Letter   string            `json:"letter,omitempty"` // id
+	Kind     string            `json:"kind,omitempty"`
+	Selector string            `json:"selector,omitempty"`
+	Days     int               `json:"days,omitempty"` // until an address ends by itself; 0: never
 	Secret   []byte            `json:"secret,omitempty"`
 	Mailbox  string            `json:"mailbox,omitempty"` // id
 	Enabled  *bool             `json:"enabled,omitempty"`
+	Version  int               `json:"version,omitempty"` // of a document; 0: none named
+
+	Service   string   `json:"service,omitempty"` // code
+	Type      string   `json:"type,omitempty"`    // of documents
+	When      string   `json:"when,omitempty"`    // a rule sends
+	Purpose   string   `json:"purpose,omitempty"`
+	Agent     string   `json:"agent,omitempty"` // id
+	Documents []string `json:"documents,omitempty"`
+	File      int      `json:"file,omitempty"`     // of a document that has several, from 1
+	Dispatch  string   `json:"dispatch,omitempty"` // id
 }
 
 func (s *Server) commands() map[string]command {
@@ -65,6 +78,31 @@ func (s *Server) commands() map[string]command {
 		"vault/list":             s.vaultList,
 		"vault/confirm":          s.vaultConfirm,
 		"vault/link":             s.vaultLink,
+		"vault/versions":         s.vaultVersions,
+		"vault/restore":          s.vaultRestore,
+		"vault/delete":           s.vaultDelete,
+		"mail/reports":           s.mailReports,
+		"service/add":            s.serviceAdd,
+		"service/set":            s.serviceSet,
+		"service/list":           s.serviceList,
+		"service/remove":         s.serviceRemove,
+		"service/rule/add":       s.ruleAdd,
+		"service/rule/remove":    s.ruleRemove,
+		"service/agent/add":      s.serviceAgentAdd,
+		"service/agent/remove":   s.serviceAgentRemove,
+		"dispatch/send":          s.dispatchSend,
+		"dispatch/list":          s.dispatchList,
+		"dispatch/show":          s.aDispatch(s.dispatchShow),
+		"dispatch/resend":        s.aDispatch(s.jobs.Dispatch.Resend),
+		"dispatch/cancel":        s.aDispatch(s.jobs.Dispatch.Cancel),
+		"vault/receipts":         s.vaultReceipts,
+		"mail/list":              s.mailList,
+		"mail/preview":           s.mailPreview,
+		"mail/retry":             s.mailRetry,
+		"mail/cancel":            s.mailCancel,
+		"mail/check":             s.mailCheck,
+		"mail/dkim/new":          s.dkimNew,
+		"tenant/mentions":        s.tenantMentions,
 		"catalogue/export":       s.catalogueExport,
 		"check":                  s.check,
 		"journal/verify":         s.journalVerify,
@@ -203,6 +241,8 @@ type Row struct {
 	Filename    string             `json:"filename"`
 	SHA256      string             `json:"sha256"`
 	Size        int64              `json:"size"`
+	Version     int                `json:"version"`
+	Replaces    core.DocumentID    `json:"replaces,omitempty"` // once it is confirmed
 }
 
 func (s *Server) vaultList(ctx context.Context, a Args) ([]any, error) {
@@ -221,7 +261,7 @@ func (s *Server) vaultList(ctx context.Context, a Args) ([]any, error) {
 	for i, it := range items {
 		rows[i] = Row{ID: it.ID, Type: it.Type, Confidence: it.Opened.Confidence, Holder: orNull(it.Opened.Holder),
 			Issued: orNull(it.Opened.Issued), ValidUntil: orNull(it.ValidUntil), RetainUntil: orNull(it.RetainUntil),
-			State: it.State, Standing: it.Standing, Channel: it.Channel, Filename: it.Opened.FileName, SHA256: it.Opened.SHA256, Size: it.Size}
+			State: it.State, Standing: it.Standing, Channel: it.Channel, Filename: it.Opened.FileName, SHA256: it.Opened.SHA256, Size: it.Size, Version: it.Version, Replaces: it.Replaces}
 	}
 	return lines(rows), nil
 }

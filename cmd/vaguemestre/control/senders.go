@@ -18,7 +18,10 @@ func (s *Server) senderAdd(ctx context.Context, a Args) ([]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []any{map[string]any{"id": id, "token": token}}, nil
+	if token == "" {
+		return []any{map[string]any{"id": id, "sent": true}}, nil
+	}
+	return []any{map[string]any{"id": id, "token": token, "sent": false}}, nil
 }
 
 func (s *Server) senderVerify(ctx context.Context, a Args) ([]any, error) {
@@ -64,18 +67,25 @@ func (s *Server) senderForget(ctx context.Context, a Args) ([]any, error) {
 	return nil, s.jobs.Senders.Forget(ctx, who, core.SenderID(a.Sender))
 }
 
-// vaultLink makes the token of a link that confirms a deposit. It goes out by e-mail; a
-// development home shows it.
+// vaultLink makes the token of a link that confirms a deposit, or deletes a document. It
+// goes out by e-mail; a development home shows it.
 func (s *Server) vaultLink(ctx context.Context, a Args) ([]any, error) {
 	if err := s.asCitizen(a); err != nil {
 		return nil, err
 	}
-	if a.Deposit == "" {
-		return nil, usage("--deposit is missing")
+	if (a.Deposit == "") == (a.Document == "") {
+		return nil, usage("name what the link is for: one of --deposit (to confirm), --document (to delete)")
 	}
 	who, err := s.owner(ctx, a, "offer_link")
 	if err != nil {
 		return nil, err
+	}
+	if a.Document != "" {
+		token, err := s.jobs.Reviser.Offer(ctx, who, core.DocumentID(a.Document))
+		if err != nil {
+			return nil, err
+		}
+		return []any{map[string]any{"token": token}}, nil
 	}
 	token, err := s.jobs.Confirmer.Offer(ctx, who, core.DepositID(a.Deposit))
 	if err != nil {
@@ -111,11 +121,11 @@ func (s *Server) vaultConfirm(ctx context.Context, a Args) ([]any, error) {
 		return nil, err
 	}
 	if a.Document != "" {
-		state, err := s.jobs.Filer.Confirm(ctx, who, core.DocumentID(a.Document), types.Type)
+		id, state, err := s.jobs.Filer.Confirm(ctx, who, core.DocumentID(a.Document), types.Type)
 		if err != nil {
 			return nil, err
 		}
-		return []any{map[string]any{"id": a.Document, "state": state}}, nil
+		return []any{map[string]any{"id": id, "state": state}}, nil
 	}
 	var freed []core.DocumentID
 	if a.Token != "" {

@@ -18,9 +18,11 @@ import (
 	"vaguemestre/core"
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/ledger"
 	"vaguemestre/core/mailbox"
+	"vaguemestre/core/revision"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/tenant"
 	"vaguemestre/core/vault"
@@ -36,12 +38,18 @@ type Jobs struct {
 	Senders     *citizen.Senders
 	Desk        *attribution.Desk
 	Confirmer   *attribution.Confirmer
+	Directory   *dispatch.Directory
+	Dispatch    *dispatch.Desk
 	Vault       *vault.Reader
 	Filer       *filing.Filer
+	Reviser     *revision.Reviser
 	Blobs       ledger.Shelves
 	Development bool // the operator may act as the citizen
 
 	Demonstration func(context.Context) (Demonstration, error)
+	// TryRelay says what is wrong with a town's relay, if anything; nil when this process
+	// sends no letters.
+	TryRelay func(context.Context, core.TenantID) (code, status string, err error)
 }
 
 // Demonstration is where a development home's town for demonstration is reached.
@@ -79,6 +87,7 @@ func Listen(path string, jobs Jobs, log *slog.Logger) (*Server, error) {
 		mux.Handle("POST /"+name, s.handler(name, command))
 	}
 	mux.HandleFunc("POST /vault/get", s.vaultGet)
+	mux.HandleFunc("POST /dispatch/open", s.dispatchOpen)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn)}
 	return s, nil
 }
@@ -177,13 +186,16 @@ func readArgs(r *http.Request) (Args, error) {
 // fail translates an error once, for the command line.
 func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	fault, status := &Fault{}, http.StatusUnprocessableEntity
+	var refusal *core.Refusal
 	switch {
 	case errors.As(err, &fault):
+	case errors.As(err, &refusal):
+		fault = &Fault{refusal.Code, refusal.Reason}
 	case errors.Is(err, core.ErrNotFound):
 		fault, status = &Fault{"not_found", "there is no such tenant, citizen, deposit, document, sender, secret, mailbox or link"}, http.StatusNotFound
 	case errors.Is(err, core.ErrInvalid):
 		fault = &Fault{"usage", err.Error()}
-	case errors.Is(err, tenant.ErrCodeTaken):
+	case errors.Is(err, tenant.ErrCodeTaken), errors.Is(err, dispatch.ErrCodeTaken):
 		fault = &Fault{"code_taken", err.Error()}
 	case errors.Is(err, tenant.ErrAddressTaken):
 		fault = &Fault{"address_taken", tenant.ErrAddressTaken.Error()}
@@ -200,8 +212,7 @@ func (s *Server) fail(w http.ResponseWriter, name string, err error) {
 	_ = json.NewEncoder(w).Encode(fault)
 }
 
-// vaultGet streams one original. A stream that proves broken half-way aborts the
-// connection: the client never takes a part for the whole (REL-13).
+// vaultGet streams one original.
 func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
 	args, err := readArgs(r)
 	if err == nil {
@@ -221,11 +232,6 @@ func (s *Server) vaultGet(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, "vault/get", err)
 		return
 	}
-	defer body.Close()
-	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("X-Filename", safeHeader(item.Opened.FileName))
-	if _, err := io.Copy(w, body); err != nil {
-		s.log.Error("document broke off while being read", "document", args.Document, "cause", core.Cause(err))
-		panic(http.ErrAbortHandler)
-	}
+	s.stream(w, item.ID, body)
 }

@@ -65,6 +65,9 @@ func check(ctx context.Context, r Resolver, record Record) Finding {
 	f.State = Missing
 	for _, v := range values {
 		switch {
+		case record.Any && kindOf(v) == kindOf(record.Value):
+			f.State, f.Have = Found, append(f.Have, v)
+			return f
 		case equal(record, v) && record.Type == "TLSA" && !signed:
 			f.State = Unsigned
 			return f
@@ -97,6 +100,9 @@ func equal(record Record, have string) bool {
 // kindOf is a TXT record's version tag: others of a name are none of ours.
 func kindOf(txt string) string {
 	tag, _, _ := strings.Cut(txt, ";")
+	if strings.HasPrefix(tag, "v=spf1") {
+		tag, _, _ = strings.Cut(tag, " ")
+	}
 	return strings.TrimSpace(tag)
 }
 

@@ -1,6 +1,6 @@
 // Package zone owns what a town publishes in the DNS, so that mail finds its server and
 // senders insist on TLS with it: MX, MTA-STS (RFC 8461), TLS-RPT (RFC 8460) and DANE
-// (RFC 7672). It says what to publish, and whether it is.
+// (RFC 7672); and so that its own letters are believed: DKIM, SPF and DMARC. It says what to publish, and whether it is.
 package zone
 
 import (
@@ -24,11 +24,12 @@ type Record struct {
 	Name  string // without the last dot
 	Type  string // MX, TXT or TLSA; HTTPS for a file fetched by it, whose address is Name
 	Value string
+	Any   bool // one of the kind will do, whatever it says: Value is an example
 }
 
 func (r Record) String() string {
 	if r.Type == "TXT" {
-		return fmt.Sprintf("%s. IN TXT %q", r.Name, r.Value)
+		return r.Name + ". IN TXT " + texts(r.Value)
 	}
 	return fmt.Sprintf("%s. IN %s %s", r.Name, r.Type, r.Value)
 }
@@ -43,15 +44,15 @@ func (t Town) Records() []Record {
 		d = strings.TrimSuffix(strings.ToLower(d), ".")
 		policy := t.Policy()
 		out = append(out,
-			Record{d, "MX", "10 " + t.Host + "."},
-			Record{"_mta-sts." + d, "TXT", "v=STSv1; id=" + sum(policy)[:20] + ";"},
-			Record{"https://mta-sts." + d + "/.well-known/mta-sts.txt", File, policy})
+			Record{Name: d, Type: "MX", Value: "10 " + t.Host + "."},
+			Record{Name: "_mta-sts." + d, Type: "TXT", Value: "v=STSv1; id=" + sum(policy)[:20] + ";"},
+			Record{Name: "https://mta-sts." + d + "/.well-known/mta-sts.txt", Type: File, Value: policy})
 		if t.Reports != "" {
-			out = append(out, Record{"_smtp._tls." + d, "TXT", "v=TLSRPTv1; rua=mailto:" + t.Reports})
+			out = append(out, Record{Name: "_smtp._tls." + d, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:" + t.Reports})
 		}
 	}
 	if t.Certificate != nil {
-		out = append(out, Record{"_25._tcp." + t.Host, "TLSA", "3 1 1 " + sum(string(t.Certificate.RawSubjectPublicKeyInfo))})
+		out = append(out, Record{Name: "_25._tcp." + t.Host, Type: "TLSA", Value: "3 1 1 " + sum(string(t.Certificate.RawSubjectPublicKeyInfo))})
 	}
 	return out
 }
@@ -65,4 +66,28 @@ func (t Town) Policy() string {
 func sum(s string) string {
 	h := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(h[:])
+}
+
+// texts is a TXT value as a zone file has it: strings of at most 255 bytes, which are read
+// as one.
+func texts(s string) string {
+	var out []string
+	for len(s) > 255 {
+		out, s = append(out, fmt.Sprintf("%q", s[:255])), s[255:]
+	}
+	return strings.Join(append(out, fmt.Sprintf("%q", s)), " ")
+}
+
+// Sender is a domain that a town's letters come from.
+type Sender struct {
+	Domain string
+	Keys   []Record // of its signing keys
+}
+
+// Records are what makes others believe its letters: the signing keys, which servers may
+// send for it, and what others are to do with what is not proven.
+func (s Sender) Records() []Record {
+	return append(append([]Record(nil), s.Keys...),
+		Record{Name: s.Domain, Type: "TXT", Value: "v=spf1 mx include:YOUR-RELAY -all", Any: true},
+		Record{Name: "_dmarc." + s.Domain, Type: "TXT", Value: "v=DMARC1; p=quarantine", Any: true})
 }

@@ -64,6 +64,37 @@ func TestSEC42_Records(t *testing.T) {
 	}
 }
 
+// TestSEC53_SenderRecords: the records that make a town's letters believed, as a zone file
+// has them, and how they are found.
+func TestSEC53_SenderRecords(t *testing.T) {
+	key := "v=DKIM1; k=rsa; p=" + strings.Repeat("A", 392)
+	s := Sender{Domain: "ville.test", Keys: []Record{{Name: "vm._domainkey.ville.test", Type: "TXT", Value: key}}}
+	records := s.Records()
+	if got, want := records[0].String(), `vm._domainkey.ville.test. IN TXT "`+key[:255]+`" "`+key[255:]+`"`; got != want {
+		t.Errorf("%s\nwant\n%s", got, want)
+	}
+	for name, c := range map[string]struct {
+		book book
+		want []State
+	}{
+		"nothing": {book{}, []State{Missing, Missing, Missing}},
+		"right": {book{values: map[string][]string{
+			"TXT vm._domainkey.ville.test": {strings.ReplaceAll(key, " ", "")}, "TXT ville.test": {"google-site", "v=spf1 include:x -all"}, "TXT _dmarc.ville.test": {"v=DMARC1;p=reject"},
+		}}, []State{Found, Found, Found}},
+		"wrong": {book{values: map[string][]string{
+			"TXT vm._domainkey.ville.test": {"v=DKIM1; p="}, "TXT ville.test": {"spf1"}, "TXT _dmarc.ville.test": {"v=spf1 -all"},
+		}}, []State{Differs, Missing, Missing}},
+	} {
+		var got []State
+		for _, f := range Check(t.Context(), c.book, records) {
+			got = append(got, f.State)
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // book is a resolver that knows what stands in it.
 type book struct {
 	values map[string][]string

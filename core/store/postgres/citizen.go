@@ -31,9 +31,23 @@ func (s *Store) AddCitizen(ctx context.Context, e citizen.Enrolment) error {
 		if err := addLikenesses(ctx, tx, e.Tenant, e.ID, e.Alike); err != nil {
 			return err
 		}
+		if err := addContact(ctx, tx, e); err != nil {
+			return err
+		}
 		who := core.Access{Tenant: e.Tenant, Vault: e.ID, Actor: "maintenance", Act: "enrol", Purpose: "open_vault"}
 		return record(ctx, tx, who, s.now())
 	})
+}
+
+// addContact notes the address given at enrolment, and orders the letter that proves it.
+func addContact(ctx context.Context, tx pgx.Tx, e citizen.Enrolment) error {
+	_, err := tx.Exec(ctx, `
+		INSERT INTO sender (tenant_id, citizen_id, id, keyed_hash, sealed, how, created_at, contact) VALUES ($1, $2, $3, $4, $5, $6, $7, true)`,
+		e.Tenant, e.ID, e.Contact.ID, e.Contact.Hash, e.Contact.Sealed, e.Contact.How, e.Contact.Created)
+	if err != nil {
+		return err
+	}
+	return postLetters(ctx, tx, e.Letters, e.Created)
 }
 
 func addAddress(ctx context.Context, tx pgx.Tx, tenant core.TenantID, owner core.CitizenID, a citizen.Address) error {
@@ -79,13 +93,14 @@ func (s *Store) CitizenTenant(ctx context.Context, id core.CitizenID) (core.Tena
 	return found, nil
 }
 
-// Addresses lists a citizen's own deposit addresses, oldest first, slots' left out.
+// Addresses lists a citizen's own deposit addresses, oldest first; slots' and those for
+// answers left out.
 func (s *Store) Addresses(ctx context.Context, tenant core.TenantID, id core.CitizenID) ([]citizen.Address, error) {
 	var out []citizen.Address
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
 			SELECT id, sealed, created_at, expires_at, revoked_at IS NOT NULL FROM deposit_address
-			WHERE tenant_id = $1 AND citizen_id = $2 AND slot_id IS NULL ORDER BY created_at, id`, tenant, id)
+			WHERE tenant_id = $1 AND citizen_id = $2 AND slot_id IS NULL AND purpose = 'deposit' ORDER BY created_at, id`, tenant, id)
 		if err != nil {
 			return err
 		}
@@ -105,7 +120,7 @@ func (s *Store) Addresses(ctx context.Context, tenant core.TenantID, id core.Cit
 	return out, nil
 }
 
-// ReplaceAddresses revokes the citizen's own addresses in force, adds a fresh one when
+// ReplaceAddresses revokes the citizen's own addresses in force, those for answers too, adds a fresh one when
 // given, and journals it, in one transaction.
 func (s *Store) ReplaceAddresses(ctx context.Context, who core.Access, fresh *citizen.Address) error {
 	now := s.now().UTC().Truncate(time.Microsecond)

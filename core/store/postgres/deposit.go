@@ -50,9 +50,10 @@ func (s *Store) Deposit(ctx context.Context, lease core.Lease) (opening.Deposit,
 	d := opening.Deposit{ID: core.DepositID(lease.ID), Tenant: lease.Tenant}
 	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
-			SELECT coalesce(citizen_id::text,''), channel, journey, trust, trust_reason, received_at, envelope
-			FROM deposit WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID).
-			Scan(&d.Vault, &d.Channel, &d.Journey, &d.Trust, &d.TrustWhy, &d.Received, &d.Envelope)
+			SELECT coalesce(d.citizen_id::text,''), d.channel, d.journey, d.trust, d.trust_reason, d.received_at, d.envelope, coalesce(a.object_id::text,'')
+			FROM deposit d LEFT JOIN deposit_address a ON a.tenant_id = d.tenant_id AND a.id = d.address_id AND a.purpose = 'reply'
+			WHERE d.tenant_id = $1 AND d.id = $2`, lease.Tenant, lease.ID).
+			Scan(&d.Vault, &d.Channel, &d.Journey, &d.Trust, &d.TrustWhy, &d.Received, &d.Envelope, &d.Answers)
 		if err != nil {
 			return err
 		}
@@ -92,9 +93,12 @@ func (s *Store) Opened(ctx context.Context, lease core.Lease, o opening.Opened) 
 			batch.Queue(`UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`,
 				lease.Tenant, lease.ID, i+1, wrapped)
 		}
-		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, signed = nullif($9,''), lease_until = NULL, reason = NULL
-			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin, o.Signed)
-		return tx.SendBatch(ctx, batch).Close()
+		batch.Queue(`UPDATE deposit SET state = 'opened', citizen_id = $3, trust = $4, trust_reason = $5, pieces = $6, note = $7, origin = $8, signed = nullif($9,''), lease_until = NULL, reason = nullif($10,'')
+			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, o.Vault, int(o.Trust), o.Attribution.Reason, len(o.Pieces), o.Note, o.Origin, o.Signed, o.Reason)
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		return postLetters(ctx, tx, o.Letters, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("record opening of deposit %s: %w", lease.ID, err)
@@ -112,7 +116,10 @@ func (s *Store) Hold(ctx context.Context, lease core.Lease, h opening.Held) erro
 		_, err := tx.Exec(ctx, `
 			UPDATE deposit SET state = 'held', trust = $3, trust_reason = $4, reason = $5, origin = $6, held_until = $7, lease_until = NULL
 			WHERE tenant_id = $1 AND id = $2`, lease.Tenant, lease.ID, int(h.Trust), h.Attribution.Reason, h.Reason, h.Origin, s.now().Add(attribution.HeldFor))
-		return err
+		if err != nil {
+			return err
+		}
+		return postLetters(ctx, tx, h.Letters, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("hold deposit %s: %w", lease.ID, err)

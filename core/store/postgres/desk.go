@@ -68,7 +68,7 @@ func (s *Store) Attach(ctx context.Context, who core.Access, id core.DepositID) 
 // Detach takes a deposit, its pieces and the documents that only they make out of
 // who.Vault, holds it for nobody with its bodies' keys wrapped as given, and journals it
 // for both. A worker that is at it finds its lease gone. It returns blobs to delete.
-func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time) (orphans []core.Ref, err error) {
+func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, wrapped [][]byte, until time.Time, letters []core.LetterOrder) (orphans []core.Ref, err error) {
 	err = s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE deposit SET state = 'held', citizen_id = NULL, address_id = NULL, trust = 0, trust_reason = 'detached', reason = 'detached', sentence = NULL,
@@ -80,6 +80,10 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 		if tag.RowsAffected() == 0 {
 			return core.ErrNotFound
 		}
+		_, err = tx.Exec(ctx, `UPDATE deposit_address SET revoked_at = $3 WHERE tenant_id = $1 AND object_id = $2 AND purpose = 'reply' AND revoked_at IS NULL`, who.Tenant, id, s.now())
+		if err != nil {
+			return err
+		}
 		for i, w := range wrapped {
 			if _, err := tx.Exec(ctx, `UPDATE deposit_body SET wrapped = $4 WHERE tenant_id = $1 AND deposit_id = $2 AND n = $3`, who.Tenant, id, i+1, w); err != nil {
 				return err
@@ -89,7 +93,13 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 		if err := record(ctx, tx, who, s.now()); err != nil {
 			return err
 		}
-		if orphans, err = unmake(ctx, tx, who.Tenant, who.Vault, id); err != nil {
+		if orphans, err = unmake(ctx, tx, who.Tenant, who.Vault, id, s.now()); err != nil {
+			return err
+		}
+		if err := silence(ctx, tx, who.Tenant, who.Vault, id, s.now()); err != nil {
+			return err
+		}
+		if err := postLetters(ctx, tx, letters, s.now()); err != nil {
 			return err
 		}
 		nobody := who
@@ -99,48 +109,84 @@ func (s *Store) Detach(ctx context.Context, who core.Access, id core.DepositID, 
 	return orphans, err
 }
 
-// unmake deletes the pieces of a deposit and the documents that nothing else makes. A
-// document whose content came by another deposit too keeps that deposit's piece.
-func unmake(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DepositID) ([]core.Ref, error) {
+// unmake deletes the pieces of a deposit, the versions that nothing else makes, and the
+// documents that have no other. A version whose content came by another deposit too keeps
+// that deposit's piece; a document that loses the version in force has the former again.
+// Letters that wait to take one of them to a service do not go.
+func unmake(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DepositID, at time.Time) ([]core.Ref, error) {
 	_, err := tx.Exec(ctx, `
 		UPDATE version_part v SET piece_id = (
-		  SELECT o.id FROM piece o WHERE o.tenant_id = $1 AND o.citizen_id = $2 AND o.document_id = v.document_id AND o.deposit_id <> $3 AND o.state = 'filed'
+		  SELECT o.id FROM piece o WHERE o.tenant_id = $1 AND o.citizen_id = $2 AND o.document_id = v.document_id AND o.version = v.version AND o.deposit_id <> $3 AND o.state = 'filed'
 		  ORDER BY o.id LIMIT 1)
 		FROM piece mine
 		WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND mine.tenant_id = $1 AND mine.deposit_id = $3 AND v.piece_id = mine.id AND EXISTS (
-		  SELECT 1 FROM piece o WHERE o.tenant_id = $1 AND o.citizen_id = $2 AND o.document_id = v.document_id AND o.deposit_id <> $3 AND o.state = 'filed')`,
+		  SELECT 1 FROM piece o WHERE o.tenant_id = $1 AND o.citizen_id = $2 AND o.document_id = v.document_id AND o.version = v.version AND o.deposit_id <> $3 AND o.state = 'filed')`,
 		tenant, vault, id)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := tx.Query(ctx, `
-		SELECT DISTINCT v.document_id FROM version_part v JOIN piece p ON p.tenant_id = v.tenant_id AND p.id = v.piece_id
-		WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND p.deposit_id = $3`, tenant, vault, id)
+	touched, err := unmakeVersions(ctx, tx, tenant, vault, id)
 	if err != nil {
 		return nil, err
 	}
-	gone, err := pgx.CollectRows(rows, pgx.RowTo[core.DocumentID])
+	_, err = tx.Exec(ctx, `DELETE FROM artifact WHERE tenant_id = $1 AND piece_id IN (SELECT id FROM piece WHERE tenant_id = $1 AND deposit_id = $2)`, tenant, id)
 	if err != nil {
 		return nil, err
 	}
-	batch := &pgx.Batch{}
-	batch.Queue(`DELETE FROM version_part WHERE tenant_id = $1 AND citizen_id = $2 AND document_id = ANY($3::uuid[])`, tenant, vault, gone)
-	batch.Queue(`DELETE FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND document_id = ANY($3::uuid[])`, tenant, vault, gone)
-	batch.Queue(`DELETE FROM artifact WHERE tenant_id = $1 AND piece_id IN (SELECT id FROM piece WHERE tenant_id = $1 AND deposit_id = $2)`, tenant, id)
-	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+	if err := recallDocuments(ctx, tx, tenant, vault, touched, at); err != nil {
 		return nil, err
 	}
-	if rows, err = tx.Query(ctx, `DELETE FROM piece WHERE tenant_id = $1 AND deposit_id = $2 RETURNING ref`, tenant, id); err != nil {
+	rows, err := tx.Query(ctx, `DELETE FROM piece WHERE tenant_id = $1 AND deposit_id = $2 RETURNING ref`, tenant, id)
+	if err != nil {
 		return nil, err
 	}
 	refs, err := pgx.CollectRows(rows, pgx.RowTo[core.Ref])
 	if err != nil {
 		return nil, err
 	}
-	if _, err := tx.Exec(ctx, `DELETE FROM document WHERE tenant_id = $1 AND citizen_id = $2 AND id = ANY($3::uuid[])`, tenant, vault, gone); err != nil {
+	_, err = tx.Exec(ctx, `
+		DELETE FROM document d WHERE tenant_id = $1 AND citizen_id = $2 AND id = ANY($3::uuid[]) AND NOT EXISTS (
+		  SELECT 1 FROM document_version v WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND v.document_id = d.id)`, tenant, vault, touched)
+	if err != nil {
 		return nil, err
 	}
 	return orphaned(ctx, tx, tenant, id, refs)
+}
+
+// unmakeVersions deletes the versions that the deposit's pieces make, and names their
+// documents.
+func unmakeVersions(ctx context.Context, tx pgx.Tx, tenant core.TenantID, vault core.CitizenID, id core.DepositID) ([]core.DocumentID, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT DISTINCT v.document_id, v.version FROM version_part v JOIN piece p ON p.tenant_id = v.tenant_id AND p.id = v.piece_id
+		WHERE v.tenant_id = $1 AND v.citizen_id = $2 AND p.deposit_id = $3`, tenant, vault, id)
+	if err != nil {
+		return nil, err
+	}
+	var touched []core.DocumentID
+	var versions []int32
+	var document core.DocumentID
+	var version int32
+	_, err = pgx.ForEachRow(rows, []any{&document, &version}, func() error {
+		touched, versions = append(touched, document), append(versions, version)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	batch := &pgx.Batch{}
+	for _, table := range []struct{ name, version string }{{"version_part", "version"}, {"document_version", "n"}} {
+		batch.Queue(`DELETE FROM `+table.name+` t USING unnest($3::uuid[], $4::int[]) g(document, version)
+			WHERE t.tenant_id = $1 AND t.citizen_id = $2 AND t.document_id = g.document AND t.`+table.version+` = g.version`, tenant, vault, touched, versions)
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, err
+	}
+	for _, d := range touched {
+		if err := former(ctx, tx, tenant, vault, d); err != nil {
+			return nil, err
+		}
+	}
+	return touched, nil
 }
 
 // orphaned leaves out of refs those that a body of the deposit lies in.

@@ -32,11 +32,10 @@ func (s *Store) documents(ctx context.Context, tenant core.TenantID, vault core.
 		rows, err := tx.Query(ctx, `
 			SELECT d.tenant_id, d.citizen_id, d.id, d.type, d.catalogue, d.state, d.standing, d.channel, d.journey,
 			       coalesce(d.valid_until::text,''), coalesce(d.retain_until::text,''), d.created_at,
-			       v.size, v.meta, part.n, part.piece_id, coalesce(lower(part.pages),0), coalesce(upper(part.pages)-1,0),
+			       coalesce(d.replaces::text,''), v.n, v.size, v.meta, part.n, part.piece_id, coalesce(lower(part.pages),0), coalesce(upper(part.pages)-1,0),
 			       p.object_id, p.ref, p.size, p.wrapped
 			FROM document d
-			JOIN LATERAL (SELECT n, size, meta FROM document_version v WHERE v.tenant_id = d.tenant_id AND v.citizen_id = d.citizen_id
-			              AND v.document_id = d.id ORDER BY n DESC LIMIT 1) v ON true
+			JOIN document_version v ON v.tenant_id = d.tenant_id AND v.citizen_id = d.citizen_id AND v.document_id = d.id AND v.left_at IS NULL
 			JOIN version_part part ON part.tenant_id = d.tenant_id AND part.citizen_id = d.citizen_id AND part.document_id = d.id AND part.version = v.n
 			JOIN piece p ON p.tenant_id = part.tenant_id AND p.id = part.piece_id
 			WHERE d.tenant_id = $1 AND d.citizen_id = $2 AND ($3 = '' OR d.id::text = $3) AND d.standing <> 'deleted'
@@ -51,7 +50,7 @@ func (s *Store) documents(ctx context.Context, tenant core.TenantID, vault core.
 			var n int
 			var valid, retain string
 			err := rows.Scan(&d.Tenant, &d.Vault, &d.ID, &d.Type, &d.Catalogue, &d.State, &d.Standing, &d.Channel, &d.Journey,
-				&valid, &retain, &d.Created, &d.Size, &d.Meta, &n, &part.Piece, &part.First, &part.Last,
+				&valid, &retain, &d.Created, &d.Replaces, &d.Version, &d.Size, &d.Meta, &n, &part.Piece, &part.First, &part.Last,
 				&part.Sealed.Object, &part.Sealed.Ref, &part.Sealed.Size, &part.Sealed.Wrapped)
 			if err != nil {
 				return err
@@ -78,11 +77,11 @@ func (s *Store) documents(ctx context.Context, tenant core.TenantID, vault core.
 	return docs, nil
 }
 
-// MoveDocument changes a document's state from one to another and journals it, in one
-// transaction; core.ErrNotFound when the document does not stand in the first state.
+// MoveDocument changes a document's state from one to another and journals it, and sends
+// it where the rules of services say, in one transaction; core.ErrNotFound when the document does not stand in the first state.
 func (s *Store) MoveDocument(ctx context.Context, who core.Access, id core.DocumentID, from, to core.DocumentState) error {
 	err := s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `UPDATE document SET state = $5 WHERE tenant_id = $1 AND citizen_id = $2 AND id = $3 AND state = $4 AND standing <> 'deleted'`,
+		tag, err := tx.Exec(ctx, `UPDATE document SET state = $5, replaces = NULL WHERE tenant_id = $1 AND citizen_id = $2 AND id = $3 AND state = $4 AND standing <> 'deleted'`,
 			who.Tenant, who.Vault, id, from, to)
 		if err != nil {
 			return err
@@ -90,7 +89,10 @@ func (s *Store) MoveDocument(ctx context.Context, who core.Access, id core.Docum
 		if tag.RowsAffected() == 0 {
 			return core.ErrNotFound
 		}
-		return record(ctx, tx, who, s.now())
+		if err := record(ctx, tx, who, s.now()); err != nil {
+			return err
+		}
+		return obey(ctx, tx, who.Tenant, who.Vault, id, from, to, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("move document %s: %w", id, err)

@@ -47,6 +47,11 @@ func leased(ctx context.Context, tx pgx.Tx, lease core.Lease) error {
 
 // record appends to the chain; the head's lock keeps entries in one order.
 func record(ctx context.Context, tx pgx.Tx, a core.Access, at time.Time) error {
+	return recordSealed(ctx, tx, a, nil, at)
+}
+
+// recordSealed is record for an entry that says more of persons, in a box of the vault.
+func recordSealed(ctx context.Context, tx pgx.Tx, a core.Access, sealed []byte, at time.Time) error {
 	chain := access.Chain(a, at)
 	var seq int64
 	var hash []byte
@@ -67,7 +72,7 @@ func record(ctx context.Context, tx pgx.Tx, a core.Access, at time.Time) error {
 	if seq == 0 {
 		hash = nil
 	}
-	e := access.Link(a, at, seq, hash)
+	e := access.LinkSealed(a, sealed, at, seq, hash)
 	_, err = tx.Exec(ctx, `
 		INSERT INTO journal (tenant_id, chain, seq, at, actor, act, purpose, object, sealed, prev, hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,

@@ -12,6 +12,7 @@ import (
 
 	"vaguemestre/core"
 	"vaguemestre/core/citizen"
+	"vaguemestre/core/dispatch"
 	"vaguemestre/core/filing"
 	"vaguemestre/core/intake"
 	"vaguemestre/core/link"
@@ -32,6 +33,7 @@ type town struct {
 	t       testing.TB
 	d       *pgtest.Database
 	tenant  core.TenantID
+	agent   core.AgentID
 	address core.Address
 
 	http, smtp, worker, imap *postgres.Store
@@ -40,7 +42,7 @@ type town struct {
 func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 	t.Helper()
 	ctx := t.Context()
-	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](),
+	w := &town{t: t, d: d, tenant: core.NewID[core.TenantID](), agent: core.NewID[core.AgentID](),
 		http: d.Store(postgres.RoleHTTP), smtp: d.Store(postgres.RoleSMTP), worker: d.Store(postgres.RoleWorker), imap: d.Store(postgres.RoleIMAP)}
 	settings := tenant.Defaults()
 	settings.DepositDomain = code + ".test"
@@ -49,7 +51,7 @@ func newTown(t testing.TB, d *pgtest.Database, code string) *town {
 		IntakePublic: []byte("public"), IntakeWrapped: []byte("wrapped"), Created: time.Now(),
 		Generic: &tenant.Generic{ID: core.NewID[core.AddressID](), Hash: sum("depot@" + code)},
 	}))
-	w.must(w.http.AddAgent(ctx, w.tenant, core.NewID[core.AgentID](), []byte("sealed"), time.Now()))
+	w.must(w.http.AddAgent(ctx, w.tenant, w.agent, []byte("sealed"), time.Now()))
 	w.address = w.enrol()
 	return w
 }
@@ -69,6 +71,40 @@ func (w *town) know() {
 	lease, err := w.imap.LeaseMailbox(ctx, w.tenant, box.ID, time.Minute)
 	w.must(err)
 	w.must(w.imap.RememberMessages(ctx, lease, "INBOX", 1, []mailbox.Remembered{{UID: 1, Handling: mailbox.Taken, Next: time.Now()}}))
+	w.must(w.http.PostLetters(ctx, w.tenant, w.letter("1")))
+	_, err = w.smtp.RecordReport(ctx, intake.Report{Tenant: w.tenant, ID: core.NewID[core.ReportID](), Letter: "00112233445566778899", Channel: core.ChannelSMTP,
+		Fingerprint: []byte("report"), Received: time.Now(), Sealed: []byte("sealed")})
+	w.must(err)
+}
+
+// send has a rule send a document that waited to be confirmed to a service with an agent.
+func (w *town) send(id core.DocumentID) {
+	w.t.Helper()
+	ctx := w.t.Context()
+	service := w.service("etat-civil")
+	w.must(w.http.SetRule(ctx, w.tenant, dispatch.Rule{Service: service.ID, Type: "rib", Moment: dispatch.WhenFiled, Purpose: "Prélèvement", Created: time.Now()}))
+	w.must(w.http.AddServiceAgent(ctx, w.tenant, service.ID, w.agent, time.Now()))
+	w.must(w.http.MoveDocument(ctx, w.who("confirm"), id, core.DocumentToConfirm, core.DocumentToValidate))
+}
+
+// who is somebody at work in the vault.
+func (w *town) who(act string) core.Access {
+	return core.Access{Tenant: w.tenant, Vault: w.address.Vault, Actor: "test", Act: act}
+}
+
+// service adds a service with its mailbox.
+func (w *town) service(code string) dispatch.Service {
+	w.t.Helper()
+	v := dispatch.Service{Tenant: w.tenant, ID: core.NewID[dispatch.ServiceID](), Code: code, Name: "Service " + code, Mailbox: code + "@ville.test", Language: "fr",
+		MaxBytes: dispatch.DefaultMaxBytes, Template: dispatch.DefaultTemplate, Created: time.Now().UTC().Truncate(time.Microsecond)}
+	w.must(w.http.AddService(w.t.Context(), v))
+	return v
+}
+
+// letter orders a receipt, due now and counted once a day at most five times.
+func (w *town) letter(object string) core.LetterOrder {
+	return core.LetterOrder{ID: core.NewID[core.LetterID](), Tenant: w.tenant, Kind: core.LetterReceipt, Vault: w.address.Vault, Object: object,
+		Due: time.Now(), Sealed: []byte("sealed"), Address: sum("zoe today"), Limit: 5}
 }
 
 // enrol adds a citizen and returns their address.
@@ -78,6 +114,7 @@ func (w *town) enrol() core.Address {
 	w.must(w.http.AddCitizen(w.t.Context(), citizen.Enrolment{
 		Tenant: w.tenant, ID: a.Vault, Identity: []byte("sealed"), VaultKey: []byte("wrapped"), Consent: citizen.ConsentVersion, Created: time.Now(),
 		Address: citizen.Address{ID: a.ID, Hash: sum(string(a.ID)), Sealed: []byte("sealed"), Created: time.Now()},
+		Contact: citizen.Sender{ID: core.NewID[core.SenderID](), Hash: sum(string(a.Vault)), Sealed: []byte("sealed"), How: citizen.ByLink, Created: time.Now()},
 		Alike:   []citizen.Likeness{{Kind: citizen.LikeName, Hash: sum("zoe durand")}},
 	}))
 	return a

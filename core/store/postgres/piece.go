@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,12 +14,13 @@ import (
 
 const pieceColumns = `p.tenant_id, p.id, p.deposit_id, coalesce(p.citizen_id::text,''), d.channel, d.journey, d.trust, p.n,
 	p.object_id, p.ref, p.size, p.wrapped, p.meta, p.state, p.desk, coalesce(p.reason,''), coalesce(p.sentence,''),
-	coalesce(p.kind,''), coalesce(p.pages,0), coalesce(p.document_id::text,'')`
+	coalesce(p.kind,''), coalesce(p.pages,0), coalesce(p.document_id::text,''),
+	coalesce((SELECT a.object_id::text FROM deposit_address a WHERE a.tenant_id = d.tenant_id AND a.id = d.address_id AND a.purpose = 'reply'),'')`
 
 func scanPiece(row pgx.Row, p *core.Piece) error {
 	return row.Scan(&p.Tenant, &p.ID, &p.Deposit, &p.Vault, &p.Channel, &p.Journey, &p.Trust, &p.N,
 		&p.Sealed.Object, &p.Sealed.Ref, &p.Sealed.Size, &p.Sealed.Wrapped, &p.Meta, &p.State, &p.Desk, &p.Reason, &p.Sentence,
-		&p.Kind, &p.Pages, &p.Document)
+		&p.Kind, &p.Pages, &p.Document, &p.Answers)
 }
 
 // Piece reads a leased piece with its artifacts, when it arrived, and whether its
@@ -82,7 +84,13 @@ func (s *Store) Amend(ctx context.Context, lease core.Lease, change func(*core.P
 				INSERT INTO artifact (tenant_id, piece_id, kind, producer, sealed, created_at) VALUES ($1, $2, $3, $4, $5, $6)
 				ON CONFLICT DO NOTHING`, p.Tenant, p.ID, a.Kind, a.Producer, a.Sealed, s.now())
 		}
-		return tx.SendBatch(ctx, batch).Close()
+		if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+			return err
+		}
+		if p.State.Open() {
+			return nil
+		}
+		return resultDue(ctx, tx, lease.Tenant, lease.ID, s.now())
 	})
 	if err != nil {
 		return fmt.Errorf("amend piece %s: %w", lease.ID, err)
@@ -90,9 +98,10 @@ func (s *Store) Amend(ctx context.Context, lease core.Lease, change func(*core.P
 	return nil
 }
 
-// File commits a document and the state of its piece, with the journal's entry, in
-// one transaction (REL-09). Content that stands in the vault already becomes no second
-// document: the piece joins the one that is there.
+// File commits a document and the state of its piece, with the journal's entry and what
+// the rules of services send on, in one transaction (REL-09). Content that stands in the
+// vault already becomes no second document and no second version: the piece joins the one
+// that is there. filing.ErrAnswered when what a reply replaces has changed meanwhile.
 func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (core.DocumentID, error) {
 	d := f.Document
 	err := s.tx(ctx, lease.Tenant, func(tx pgx.Tx) error {
@@ -104,21 +113,17 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 		if err := record(ctx, tx, f.Access, s.now()); err != nil {
 			return err
 		}
-		var there core.DocumentID
-		err := tx.QueryRow(ctx, `SELECT document_id FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND fingerprint = $3`,
-			d.Tenant, d.Vault, f.Fingerprint).Scan(&there)
-		switch {
-		case err == nil:
-			d.ID = there
-		case one(err) == core.ErrNotFound:
-			err = insertDocument(ctx, tx, f)
-		}
+		version, err := place(ctx, tx, lease, &f, s.now())
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE piece SET state = 'filed', document_id = $3, lease_until = NULL, reason = NULL, desk = '' WHERE tenant_id = $1 AND id = $2`,
-			lease.Tenant, lease.ID, d.ID)
-		return err
+		d = f.Document
+		_, err = tx.Exec(ctx, `UPDATE piece SET state = 'filed', document_id = $3, version = $4, lease_until = NULL, reason = nullif($5,''), desk = '' WHERE tenant_id = $1 AND id = $2`,
+			lease.Tenant, lease.ID, d.ID, version, f.Reason)
+		if err != nil {
+			return err
+		}
+		return resultDue(ctx, tx, lease.Tenant, lease.ID, s.now())
 	})
 	if err != nil {
 		return "", fmt.Errorf("file piece %s: %w", lease.ID, err)
@@ -126,22 +131,47 @@ func (s *Store) File(ctx context.Context, lease core.Lease, f filing.Filed) (cor
 	return d.ID, nil
 }
 
+// place puts what was filed into the vault, and says which version of which document it
+// is: of one that is there already, of the one it replaces, or of a new one.
+func place(ctx context.Context, tx pgx.Tx, lease core.Lease, f *filing.Filed, now time.Time) (version int, err error) {
+	d := &f.Document
+	var there core.DocumentID
+	err = tx.QueryRow(ctx, `SELECT document_id, n FROM document_version WHERE tenant_id = $1 AND citizen_id = $2 AND fingerprint = $3 AND left_at IS NULL`,
+		d.Tenant, d.Vault, f.Fingerprint).Scan(&there, &version)
+	if err == nil {
+		d.ID, f.Reason = there, ""
+		return version, nil
+	}
+	if !noRows(err) {
+		return 0, err
+	}
+	if d.Replaces != "" {
+		if err := stillAnswers(ctx, tx, lease, *d); err != nil {
+			return 0, err
+		}
+	}
+	if version = 1; d.ID == d.Replaces {
+		version, err = newVersion(ctx, tx, *f)
+	} else {
+		err = insertDocument(ctx, tx, *f)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return version, obey(ctx, tx, d.Tenant, d.Vault, d.ID, "", d.State, now)
+}
+
 func insertDocument(ctx context.Context, tx pgx.Tx, f filing.Filed) error {
 	d := f.Document
 	batch := &pgx.Batch{}
 	batch.Queue(`
-		INSERT INTO document (tenant_id, citizen_id, id, type, catalogue, state, standing, channel, journey, valid_until, retain_until, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10,'')::date, nullif($11,'')::date, $12)`,
-		d.Tenant, d.Vault, d.ID, d.Type, d.Catalogue, d.State, d.Standing, d.Channel, d.Journey, d.ValidUntil.String(), d.RetainUntil.String(), d.Created)
+		INSERT INTO document (tenant_id, citizen_id, id, type, catalogue, state, standing, channel, journey, valid_until, retain_until, created_at, replaces)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, nullif($10,'')::date, nullif($11,'')::date, $12, nullif($13,'')::uuid)`,
+		d.Tenant, d.Vault, d.ID, d.Type, d.Catalogue, d.State, d.Standing, d.Channel, d.Journey, d.ValidUntil.String(), d.RetainUntil.String(), d.Created, string(d.Replaces))
 	batch.Queue(`
 		INSERT INTO document_version (tenant_id, citizen_id, document_id, n, fingerprint, meta, size, created_at)
 		VALUES ($1, $2, $3, 1, $4, $5, $6, $7)`,
 		d.Tenant, d.Vault, d.ID, f.Fingerprint, d.Meta, d.Size, d.Created)
-	for i, part := range d.Parts {
-		batch.Queue(`
-			INSERT INTO version_part (tenant_id, citizen_id, document_id, version, n, piece_id, pages)
-			VALUES ($1, $2, $3, 1, $4, $5, CASE WHEN $6 > 0 THEN int4range($6, $7, '[]') END)`,
-			d.Tenant, d.Vault, d.ID, i+1, part.Piece, part.First, part.Last)
-	}
+	queueParts(batch, d, 1)
 	return tx.SendBatch(ctx, batch).Close()
 }

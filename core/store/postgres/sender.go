@@ -28,9 +28,9 @@ func (s *Store) VaultsOf(ctx context.Context, tenant core.TenantID, keyedHash []
 	return vaults, err
 }
 
-// AddSender commits a sender, or verifies the one that is there when the new one is, and
-// journals it.
-func (s *Store) AddSender(ctx context.Context, who core.Access, n citizen.Sender) (id core.SenderID, err error) {
+// AddSender commits a sender, or verifies the one that is there when the new one is,
+// journals it, and orders letters that speak of it.
+func (s *Store) AddSender(ctx context.Context, who core.Access, n citizen.Sender, letters ...core.LetterOrder) (id core.SenderID, err error) {
 	err = s.tx(ctx, who.Tenant, func(tx pgx.Tx) error {
 		err := tx.QueryRow(ctx, `
 			INSERT INTO sender (tenant_id, citizen_id, id, keyed_hash, sealed, how, created_at, verified_at)
@@ -39,6 +39,12 @@ func (s *Store) AddSender(ctx context.Context, who core.Access, n citizen.Sender
 			DO UPDATE SET verified_at = coalesce(sender.verified_at, excluded.verified_at)
 			RETURNING id`, who.Tenant, who.Vault, n.ID, n.Hash, n.Sealed, n.How, n.Created, orNull(n.VerifiedAt)).Scan(&id)
 		if err != nil {
+			return err
+		}
+		for i := range letters {
+			letters[i].Object = string(id)
+		}
+		if err := postLetters(ctx, tx, letters, s.now()); err != nil {
 			return err
 		}
 		who.Object = string(id)
@@ -50,7 +56,7 @@ func (s *Store) AddSender(ctx context.Context, who core.Access, n citizen.Sender
 // VerifySender marks a sender in force as verified and journals it; core.ErrNotFound for
 // one that is revoked or another vault's. A repeat keeps the first time.
 func (s *Store) VerifySender(ctx context.Context, who core.Access, id core.SenderID, at time.Time) error {
-	return s.changeSender(ctx, who, id, `verified_at = coalesce(verified_at, $4)`, at)
+	return s.changeSender(ctx, who, id, `verified_at = coalesce(verified_at, $4), bounced_at = NULL`, at)
 }
 
 // ForgetSender revokes a sender in force and journals it; core.ErrNotFound likewise.
@@ -80,13 +86,13 @@ func (s *Store) changeSender(ctx context.Context, who core.Access, id core.Sende
 func (s *Store) Senders(ctx context.Context, tenant core.TenantID, id core.CitizenID) (out []citizen.Sender, err error) {
 	err = s.tx(ctx, tenant, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `
-			SELECT id, sealed, how, created_at, coalesce(verified_at, '0001-01-01Z'), revoked_at IS NOT NULL FROM sender
+			SELECT id, sealed, how, created_at, coalesce(verified_at, '0001-01-01Z'), revoked_at IS NOT NULL, bounced_at IS NOT NULL FROM sender
 			WHERE tenant_id = $1 AND citizen_id = $2 ORDER BY created_at, id`, tenant, id)
 		if err != nil {
 			return err
 		}
 		out, err = pgx.CollectRows(rows, func(r pgx.CollectableRow) (n citizen.Sender, err error) {
-			return n, r.Scan(&n.ID, &n.Sealed, &n.How, &n.Created, &n.VerifiedAt, &n.Revoked)
+			return n, r.Scan(&n.ID, &n.Sealed, &n.How, &n.Created, &n.VerifiedAt, &n.Revoked, &n.Bounced)
 		})
 		return err
 	})

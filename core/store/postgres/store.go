@@ -28,9 +28,9 @@ const (
 	RoleHTTP      Role = "http"
 	RoleWorker    Role = "worker"
 	RoleScheduler Role = "scheduler"
+	RoleMailer    Role = "mailer"
 	RoleKeeper    Role = "keeper"
 	RoleIMAP      Role = "imap"
-	RoleMailer    Role = "mailer"
 )
 
 // Store serves the jobs under one process role.

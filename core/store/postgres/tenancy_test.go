@@ -348,6 +348,8 @@ func TestSEC06_KeysHoldTenantAndVault(t *testing.T) {
 		"deposit_address_pkey without citizen_id",
 		"deposit_pkey without citizen_id",
 		"deposit_tenant_id_fingerprint_key without citizen_id", // the address, hence the vault, is in the keyed hash
+		"letter_once without citizen_id",
+		"letter_pkey without citizen_id",
 		"piece_pkey without citizen_id",
 		"piece_tenant_id_deposit_id_n_key without citizen_id",
 	}
@@ -360,8 +362,8 @@ func TestSEC06_KeysHoldTenantAndVault(t *testing.T) {
 func twoTowns(t *testing.T, d *pgtest.Database) (a, b core.TenantID) {
 	t.Helper()
 	one, two := newTown(t, d, "a"), newTown(t, d, "b")
-	one.file("1")
-	two.file("1")
+	one.send(one.file("1"))
+	two.send(two.file("1"))
 	one.know()
 	two.know()
 	return one.tenant, two.tenant

@@ -18,6 +18,8 @@ func open(n core.Noun) (table, states string, err error) {
 		return "deposit", "state = 'received'", nil
 	case core.NounPiece:
 		return "piece", "state IN ('waiting','examined','recognised')", nil
+	case core.NounReport:
+		return "report", "state = 'received'", nil
 	}
 	return "", "", fmt.Errorf("no such noun: %q", n)
 }
@@ -28,7 +30,7 @@ func open(n core.Noun) (table, states string, err error) {
 func (s *Store) Due(ctx context.Context, tenant core.TenantID, limit int) ([]core.Step, error) {
 	var steps []core.Step
 	err := s.tx(ctx, tenant, func(tx pgx.Tx) error {
-		for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece} {
+		for _, noun := range []core.Noun{core.NounDeposit, core.NounPiece, core.NounReport} {
 			table, states, _ := open(noun)
 			rows, err := tx.Query(ctx, `
 				SELECT id, attempts FROM `+table+`
@@ -83,7 +85,7 @@ func (s *Store) Claim(ctx context.Context, step core.Step, ttl time.Duration) (c
 
 // Renew prolongs a lease that still holds; core.ErrStale when it does not.
 func (s *Store) Renew(ctx context.Context, lease core.Lease, ttl time.Duration) error {
-	return s.settle(ctx, lease, `lease_until = clock_timestamp() + $4::interval`, ttl)
+	return s.settle(ctx, lease, nil, `lease_until = clock_timestamp() + $4::interval`, ttl)
 }
 
 // Settle writes what an attempt that did not finish its row leaves behind, and gives
@@ -96,13 +98,19 @@ func (s *Store) Settle(ctx context.Context, lease core.Lease, o core.Outcome) er
 	case o.Failed:
 		state = "failed"
 	}
-	return s.settle(ctx, lease, `lease_until = NULL, reason = nullif($4, ''), sentence = nullif($7, ''),
+	told := func(tx pgx.Tx) error {
+		if err := postLetters(ctx, tx, o.Letters, s.now()); err != nil || state == "" || lease.Noun != core.NounPiece {
+			return err
+		}
+		return resultDue(ctx, tx, lease.Tenant, lease.ID, s.now())
+	}
+	return s.settle(ctx, lease, told, `lease_until = NULL, reason = nullif($4, ''), sentence = nullif($7, ''),
 		state = coalesce(nullif($5, ''), state), next_at = clock_timestamp() + $6::interval,
 		attempts = attempts - CASE WHEN $8 THEN 1 ELSE 0 END`,
 		o.Code, state, o.RetryIn, o.Sentence, o.Uncounted)
 }
 
-func (s *Store) settle(ctx context.Context, lease core.Lease, set string, args ...any) error {
+func (s *Store) settle(ctx context.Context, lease core.Lease, then func(pgx.Tx) error, set string, args ...any) error {
 	table, states, err := open(lease.Noun)
 	if err != nil {
 		return err
@@ -113,6 +121,9 @@ func (s *Store) settle(ctx context.Context, lease core.Lease, set string, args .
 			append([]any{lease.Tenant, lease.ID, lease.Token}, args...)...)
 		if err == nil && tag.RowsAffected() == 0 {
 			err = core.ErrStale
+		}
+		if err == nil && then != nil {
+			err = then(tx)
 		}
 		return err
 	})

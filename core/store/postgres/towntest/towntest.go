@@ -14,6 +14,7 @@ import (
 	"vaguemestre/core/attribution"
 	"vaguemestre/core/citizen"
 	"vaguemestre/core/intake"
+	"vaguemestre/core/notice"
 	"vaguemestre/core/opening"
 	"vaguemestre/core/store/postgres"
 	"vaguemestre/core/store/postgres/pgtest"
@@ -88,7 +89,7 @@ func (w *Town) Found(code string) tenant.Founding {
 func (w *Town) Enrol(given string) Citizen {
 	w.t.Helper()
 	who := citizen.Identity{Given: given, Family: "Durand", Email: "durand@ville.test"}
-	id, shown, err := citizen.New(w.HTTP, w.Keeper, w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
+	id, shown, err := citizen.New(w.HTTP, w.Keeper, w.Notices(), w.Index, time.Now).Add(w.t.Context(), w.ID, Domain, who, true)
 	if err != nil {
 		w.t.Fatalf("enrol %s: %v", given, err)
 	}
@@ -126,8 +127,25 @@ func (w *Town) Lease(noun core.Noun, id string) core.Lease {
 
 // Opener opens deposits with the splitter; nil does for bodies that are no messages.
 func (w *Town) Opener(s opening.Splitter) *opening.Opener {
-	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), slog.New(slog.DiscardHandler), func(core.Attribution) {})
+	return opening.New(w.Worker, w.Keeper, w.Blobs, s, origin{w}, attribution.New(w.Worker, w.Index), w.Notices(), slog.New(slog.DiscardHandler), func(core.Attribution) {})
 }
+
+// Writes makes the town write letters, with all the law wants said in them, and verifies
+// its citizens' contact addresses.
+func (w *Town) Writes() {
+	w.t.Helper()
+	_, _, err := tenant.New(w.HTTP, w.Keeper, w.Index, time.Now).Change(w.t.Context(), w.ID, func(s *tenant.Settings) error {
+		s.Relay, s.From, s.ServiceName, s.ServiceAddress, s.ServicePhone = "smtp.ville.test:587", "depot@ville.test", "Mairie", "1 place de la Mairie", "01 02 03 04 05"
+		return nil
+	})
+	if err != nil {
+		w.t.Fatalf("make the town write: %v", err)
+	}
+	w.Exec("UPDATE sender SET verified_at = now() WHERE contact")
+}
+
+// Notices orders the letters of the town, under the worker's role.
+func (w *Town) Notices() *notice.Notices { return notice.New(w.Worker, w.Index, time.Now) }
 
 // origin finds in every message what the test said.
 type origin struct{ town *Town }

@@ -1,0 +1,7 @@
+package mailout
+
+// Tested as the functions they are.
+var (
+	Outcome = outcome
+	Written = written
+)

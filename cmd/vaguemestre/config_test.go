@@ -16,8 +16,13 @@ import (
 const secret = "hunter2-hunter2"
 
 // valuesFor gives values other than the default: the file's, the environment's, the flag's.
-func valuesFor(f field) [3]string {
+func valuesFor(t *testing.T, f field) (values [3]string) {
 	switch f.key {
+	case "imap_ca": // is read at once
+		for i := range values {
+			values[i] = authorityFile(t)
+		}
+		return values
 	case "smtp":
 		return [3]string{"127.0.0.1:1", "tls://[::1]:2", "127.0.0.1:1,tls://:3"}
 	case "smtp_proxy", "smtp_exempt":
@@ -41,6 +46,13 @@ func valuesFor(f field) [3]string {
 	return [3]string{"/from/file", "/from/environment", "/from/flag"}
 }
 
+// authorityFile is a file with a certificate in it.
+func authorityFile(t *testing.T) string {
+	t.Helper()
+	settings := certificateFiles(t, "ca.test")
+	return strings.TrimPrefix(settings[0], "VAGUEMESTRE_SMTP_CERT=")
+}
+
 // Every key has its documentation and is settable by the file, by the environment over
 // the file, and by a flag over both; what nothing sets keeps its default.
 func TestEveryKeyIsDocumentedAndSettable(t *testing.T) {
@@ -57,7 +69,7 @@ func TestEveryKeyIsDocumentedAndSettable(t *testing.T) {
 		}
 	}
 	for i, f := range plain.fields() {
-		values := valuesFor(f)
+		values := valuesFor(t, f)
 		pair := "" // a certificate needs its key
 		if other, ok := map[string]string{
 			"smtp_cert": "smtp_key: /pair", "smtp_key": "smtp_cert: /pair", "smtp_acme": "smtp_domain: mx.ville.test",

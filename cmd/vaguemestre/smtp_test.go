@@ -127,7 +127,7 @@ func TestEverySMTPSettingArrives(t *testing.T) {
 	var cfg Config
 	for _, f := range cfg.fields() {
 		if strings.HasPrefix(f.key, "smtp") {
-			if err := cfg.set(f.key, valuesFor(f)[0]); err != nil {
+			if err := cfg.set(f.key, valuesFor(t, f)[0]); err != nil {
 				t.Fatal(err)
 			}
 		}

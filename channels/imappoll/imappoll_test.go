@@ -174,9 +174,11 @@ func TestREL05_FLT12_CutInMidFetch(t *testing.T) {
 		}
 		return r.dovecot.Messages(done) == n
 	})
+	// A move whose answer was cut off is seen at the next look at the folder.
+	eventually(t, "none is shown as failed any more", func() bool { return len(r.boxes.remembered(mailbox.Failed)) == 0 })
 	different, accepts := in.count()
-	if different != n || r.dovecot.Messages("") != 0 || r.dovecot.Messages(refused) != 0 || len(r.boxes.remembered(mailbox.Failed)) != 0 {
-		t.Errorf("%d different deposits of %d messages; %d left, %d refused, failed %v", different, n, r.dovecot.Messages(""), r.dovecot.Messages(refused), r.boxes.remembered(mailbox.Failed))
+	if different != n || r.dovecot.Messages("") != 0 || r.dovecot.Messages(refused) != 0 {
+		t.Errorf("%d different deposits of %d messages; %d left, %d refused", different, n, r.dovecot.Messages(""), r.dovecot.Messages(refused))
 	}
 	if proxy.Cuts() < 8 {
 		t.Errorf("only %d cuts", proxy.Cuts())

@@ -239,6 +239,13 @@ func (s *Server) Kill() {
 	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	_ = s.cmd.Wait()
 	s.cmd = nil
+	// A dotlock outlives who held it, and the next server would wait until it is old.
+	_ = filepath.WalkDir(filepath.Join(s.dir, "mail"), func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".lock") {
+			_ = os.Remove(path)
+		}
+		return nil
+	})
 }
 
 // Restart kills the server and starts it again on the same ports.

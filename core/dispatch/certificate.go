@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -28,7 +27,7 @@ func Certificate(b []byte, mailbox string, now time.Time) ([]byte, error) {
 		}
 		b = block.Bytes
 	}
-	c, err := x509.ParseCertificate(bytes.TrimSpace(b))
+	c, err := x509.ParseCertificate(b)
 	if err != nil {
 		return nil, fault("the file holds no X.509 certificate")
 	}

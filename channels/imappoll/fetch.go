@@ -227,6 +227,10 @@ func (s *session) message(b *batch, m *imapclient.FetchMessageData, missing map[
 			})
 			<-body.over
 			if body.cut() {
+				// The library goes on reading what we have not read: what is left of the body
+				// may be thrown away once it has ended.
+				s.line.close(errCut)
+				<-s.client.Closed()
 				return 0
 			}
 			return it.uid

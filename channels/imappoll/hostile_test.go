@@ -127,7 +127,7 @@ func meets(t *testing.T, addr string, how mailbox.TLS, cfg imappoll.Config, in *
 	b := &boxes{box: memBox(t), messages: map[uint32]mailbox.Remembered{}}
 	b.box.Settings.Server, b.box.Settings.TLS = addr, how
 	cfg = quick(cfg)
-	cfg.Patience = 500 * time.Millisecond
+	cfg.Patience = 2 * time.Second
 	stop := serve(t, imappoll.New(cfg, in, b, &secret{value: []byte("geheim")}, slog.New(slog.DiscardHandler)))
 	eventually(t, "a fault", func() bool { return len(b.faults()) > 0 })
 	stop()

@@ -23,11 +23,11 @@ import (
 type mem struct {
 	addr    string
 	user    *imapmemserver.User
-	labels  bool     // as Gmail's All Mail: what is moved elsewhere stays
-	breaks  imap.UID // the line is cut when this message is asked for
-	refuses imap.UID // the server answers NO to whoever asks for this one
-	stuck   bool     // nothing can be moved
-	tokens  func(token string) bool
+	labels  bool         // as Gmail's All Mail: what is moved elsewhere stays
+	breaks  imap.UID     // the line is cut when this message is asked for
+	refuses imap.UID     // the server answers NO to whoever asks for this one
+	stuck   bool         // nothing can be moved
+	tokens  atomic.Value // func(token string) bool: signed in to with these alone
 	fetched atomic.Int64 // bodies handed over
 	moves   atomic.Int64
 	listed  atomic.Int64
@@ -46,7 +46,7 @@ func startMem(t *testing.T, b *boxes, caps ...imap.Cap) *mem {
 	server := imapserver.New(&imapserver.Options{
 		NewSession: func(c *imapserver.Conn) (imapserver.Session, *imapserver.GreetingData, error) {
 			s := &memSession{UserSession: imapmemserver.NewUserSession(m.user), mem: m, conn: c}
-			if m.tokens != nil {
+			if m.tokens.Load() != nil {
 				return &tokenSession{s}, &imapserver.GreetingData{}, nil
 			}
 			return s, &imapserver.GreetingData{}, nil
@@ -133,6 +133,8 @@ func (s *memSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.F
 	return s.UserSession.Fetch(w, set, o)
 }
 
+func (m *mem) admits(token string) bool { return m.tokens.Load().(func(string) bool)(token) }
+
 // tokenSession is signed in to with tokens.
 type tokenSession struct{ *memSession }
 
@@ -141,13 +143,13 @@ func (s *tokenSession) AuthenticateMechanisms() []string { return []string{"XOAU
 func (s *tokenSession) Authenticate(mech string) (sasl.Server, error) {
 	if mech == "OAUTHBEARER" {
 		return sasl.NewOAuthBearerServer(func(o sasl.OAuthBearerOptions) *sasl.OAuthBearerError {
-			if o.Username == "depot" && s.mem.tokens(o.Token) {
+			if o.Username == "depot" && s.mem.admits(o.Token) {
 				return nil
 			}
 			return &sasl.OAuthBearerError{Status: "invalid_token", Schemes: "bearer"}
 		}), nil
 	}
-	return &xoauth2Server{ok: func(user, token string) bool { return user == "depot" && s.mem.tokens(token) }}, nil
+	return &xoauth2Server{ok: func(user, token string) bool { return user == "depot" && s.mem.admits(token) }}, nil
 }
 
 type literalReader struct {

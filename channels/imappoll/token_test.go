@@ -96,7 +96,7 @@ func TestTokens(t *testing.T) {
 				roots.AddCert(desk.Certificate())
 				b := &boxes{box: memBox(t), messages: map[uint32]mailbox.Remembered{}}
 				m := startMem(t, b, imap.CapMove, imap.CapUIDPlus)
-				m.tokens = o.is
+				m.tokens.Store(o.is)
 				s := &b.box.Settings
 				s.Auth, s.Grant, s.TokenURL, s.ClientID, s.Scope = auth, grant, desk.URL+"/token", "client-1", "imap"
 				kept := &secret{value: []byte(`{"client_secret":"confidential","refresh_token":"refresh-0"}`)}
@@ -157,7 +157,7 @@ func TestTokenFaults(t *testing.T) {
 			roots.AddCert(desk.Certificate())
 			b := &boxes{box: memBox(t), messages: map[uint32]mailbox.Remembered{}}
 			m := startMem(t, b)
-			m.tokens = func(string) bool { return false }
+			m.tokens.Store(func(string) bool { return false })
 			s := &b.box.Settings
 			s.Auth, s.Grant, s.TokenURL, s.ClientID = mailbox.AuthXOAuth2, mailbox.GrantClient, desk.URL, "client-1"
 			stop := serve(t, imappoll.New(quick(imappoll.Config{Roots: roots}), &filed{}, b, &secret{value: []byte(tc.secret)}, slog.New(slog.DiscardHandler)))

@@ -306,6 +306,24 @@ func TestRefusedMove(t *testing.T) {
 	}
 }
 
+// A folder that somebody removed is made again by the move that lacks it, and that is no fault.
+func TestFolderRemoved(t *testing.T) {
+	b := &boxes{box: memBox(t)}
+	m := startMem(t, b, imap.CapMove, imap.CapUIDPlus)
+	m.append(t, "INBOX", letter("une", 300))
+	empty(t, b, &filed{}, imappoll.Config{Idle: 9 * time.Minute})
+	eventually(t, "the first is moved", func() bool { return m.count(t, "Déposés") == 1 && b.polls() > 0 })
+	if err := m.user.Delete("Déposés"); err != nil {
+		t.Fatal(err)
+	}
+	m.append(t, "INBOX", letter("deux", 300))
+	was := b.polls()
+	eventually(t, "the second is moved", func() bool { return m.count(t, "Déposés") == 1 && b.polls() > was })
+	if f := b.faults(); len(f) != 0 || len(b.remembered(mailbox.Taken)) != 0 {
+		t.Errorf("faults %v, remembered %v", f, b.remembered(mailbox.Taken))
+	}
+}
+
 // Our own trouble is no fault of the messages: they wait, and all is taken in later.
 func TestIntakeAway(t *testing.T) {
 	b := &boxes{box: memBox(t)}

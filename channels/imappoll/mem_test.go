@@ -359,9 +359,6 @@ func TestTooLarge(t *testing.T) {
 // A mailbox of 100 000 messages that are known: only what is new is fetched, and little
 // memory is needed.
 func TestHugeMailbox(t *testing.T) {
-	if testing.Short() {
-		t.Skip("100 000 messages")
-	}
 	const n = 100_000
 	b := &boxes{box: memBox(t), messages: map[uint32]mailbox.Remembered{}}
 	m := startMem(t, b, imap.CapMove, imap.CapUIDPlus)
